@@ -1,0 +1,438 @@
+//! The environment, read once and typed.
+//!
+//! For every binary, at its start. It reports everything that is missing or malformed at once, in one
+//! sentence that names each variable, and never repeats a value: a value may be a secret. It refuses the
+//! value and the ARN of one thing together, and a plain-text base URL anywhere but on this machine, because
+//! the token would travel in the clear. Nothing else in the workspace reads the environment.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::{Host, Url};
+
+use crate::auth;
+
+/// What a DigitalOcean token is for. Each purpose has its own token, so that one cannot use up another's rate limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The every-minute lane.
+    SyncFast,
+    /// The every-15-minutes lane.
+    SyncFull,
+    /// The hourly lane.
+    SyncSlow,
+    /// Balance, billing history and invoices.
+    Billing,
+    /// Reserved: provisioning sagas.
+    Provisioning,
+    /// Reserved: metering.
+    Metering,
+}
+
+impl Purpose {
+    /// All purposes.
+    pub const ALL: [Purpose; 6] = [
+        Purpose::SyncFast,
+        Purpose::SyncFull,
+        Purpose::SyncSlow,
+        Purpose::Billing,
+        Purpose::Provisioning,
+        Purpose::Metering,
+    ];
+
+    /// The name used in logs and documents, such as `sync_fast`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Purpose::SyncFast => "sync_fast",
+            Purpose::SyncFull => "sync_full",
+            Purpose::SyncSlow => "sync_slow",
+            Purpose::Billing => "billing",
+            Purpose::Provisioning => "provisioning",
+            Purpose::Metering => "metering",
+        }
+    }
+
+    fn variable(self) -> String {
+        format!("DO_TOKEN_SECRET_ARN_{}", self.name().to_ascii_uppercase())
+    }
+}
+
+/// Where a secret comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// From the environment itself: local use.
+    Value(SecretString),
+    /// From Secrets Manager, by ARN or name.
+    Secret(String),
+}
+
+/// Where the database is.
+#[derive(Clone, Debug)]
+pub struct DatabaseConfig {
+    /// A URL, or a secret that holds a URL or RDS's JSON.
+    pub source: Source,
+    /// Completes a secret that holds user and password only.
+    pub host: Option<String>,
+    /// See `host`.
+    pub port: Option<u16>,
+    /// See `host`.
+    pub name: Option<String>,
+}
+
+/// How to reach DigitalOcean.
+#[derive(Clone, Debug)]
+pub struct DigitalOceanConfig {
+    /// The only host a token is ever sent to.
+    pub base_url: Url,
+    /// The token of the worker's purpose.
+    pub token: Source,
+}
+
+/// What a worker needs.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// Database.
+    pub database: DatabaseConfig,
+    /// Upstream.
+    pub digitalocean: DigitalOceanConfig,
+    /// Project that the mirror makes sure exists; `None` switches that off.
+    pub bootstrap_project: Option<String>,
+    /// Least time between two strikes of one resource.
+    pub strike_spacing: Duration,
+    /// How long a silent worker keeps its lease.
+    pub lease: Duration,
+}
+
+/// What the API needs.
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    /// Database.
+    pub database: DatabaseConfig,
+    /// The secret that `arcadia-app` signs with; its raw bytes are the key.
+    pub guardian: Source,
+    /// What a token must say.
+    pub tokens: auth::Settings,
+    /// Exact origins that browsers may call from; none by default.
+    pub cors_allow_origins: Vec<String>,
+}
+
+/// Everything that is wrong with the environment, in one sentence.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("bad configuration: {}", .problems.join("; "))]
+pub struct ConfigError {
+    /// One entry per variable, each naming it.
+    pub problems: Vec<String>,
+}
+
+/// The variables of a process, or of a test.
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+    problems: Vec<String>,
+}
+
+impl Environment {
+    /// This process's environment. An empty variable counts as not set: that is how a template says "off".
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    pub fn process() -> Self {
+        Self::of(std::env::vars())
+    }
+
+    /// The given variables.
+    pub fn of<K: Into<String>, V: Into<String>>(variables: impl IntoIterator<Item = (K, V)>) -> Self {
+        let variables = variables.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
+        Self { variables, problems: Vec::new() }
+    }
+
+    /// The configuration of a worker whose token has this purpose.
+    ///
+    /// # Errors
+    /// Names every missing or malformed variable.
+    pub fn worker(mut self, purpose: Purpose) -> Result<WorkerConfig, ConfigError> {
+        let database = self.database();
+        let base_url = self.base_url();
+        let token = self.token(purpose);
+        let bootstrap_project = match self.variables.get("BOOTSTRAP_PROJECT").map(|v| v.trim()) {
+            Some("") => None,
+            Some(name) => Some(name.to_owned()),
+            None => Some("skyai-internal".to_owned()),
+        };
+        let strike_spacing = self.seconds("STRIKE_SPACING_SECONDS", 600, 0..=86_400);
+        let lease = self.seconds("LEASE_SECONDS", 30, 5..=900);
+        match (database, base_url, token) {
+            (Some(database), Some(base_url), Some(token)) if self.problems.is_empty() => Ok(WorkerConfig {
+                database,
+                digitalocean: DigitalOceanConfig { base_url, token },
+                bootstrap_project,
+                strike_spacing,
+                lease,
+            }),
+            _ => Err(ConfigError { problems: self.problems }),
+        }
+    }
+
+    /// The configuration of the API.
+    ///
+    /// # Errors
+    /// Names every missing or malformed variable.
+    pub fn api(mut self) -> Result<ApiConfig, ConfigError> {
+        let database = self.database();
+        let guardian = self.one_of("GUARDIAN_SECRET_KEY", "GUARDIAN_SECRET_ARN");
+        let mut tokens = auth::Settings::default();
+        if let Some(issuer) = self.get("JWT_ISSUER") {
+            tokens.issuer = issuer;
+        }
+        if let Some(audience) = self.get("JWT_AUDIENCE") {
+            tokens.audience = audience;
+        }
+        if let Some(list) = self.get("JWT_ALGORITHMS") {
+            let parsed: Result<Vec<_>, _> =
+                list.split(',').map(|name| auth::Algorithm::from_str(name.trim())).collect();
+            match parsed {
+                Ok(algorithms) => tokens.algorithms = algorithms,
+                Err(_) => self.problem("JWT_ALGORITHMS may list HS256, HS384 and HS512 only"),
+            }
+        }
+        let cors_allow_origins = self.origins();
+        match (database, guardian) {
+            (Some(database), Some(guardian)) if self.problems.is_empty() => {
+                Ok(ApiConfig { database, guardian, tokens, cors_allow_origins })
+            }
+            _ => Err(ConfigError { problems: self.problems }),
+        }
+    }
+
+    /// The configuration of `migrate`, which needs the database only.
+    ///
+    /// # Errors
+    /// Names every missing or malformed variable.
+    pub fn migrate(mut self) -> Result<DatabaseConfig, ConfigError> {
+        match self.database() {
+            Some(database) if self.problems.is_empty() => Ok(database),
+            _ => Err(ConfigError { problems: self.problems }),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<String> {
+        self.variables.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    fn problem(&mut self, text: impl Into<String>) {
+        self.problems.push(text.into());
+    }
+
+    /// A secret given by value or by ARN: exactly one of the two.
+    fn one_of(&mut self, value: &str, arn: &str) -> Option<Source> {
+        match (self.get(value), self.get(arn)) {
+            (Some(_), Some(_)) => {
+                self.problem(format!("{value} and {arn} are both set, and only one may be"));
+                None
+            }
+            (Some(text), None) => Some(Source::Value(text.into())),
+            (None, Some(text)) => Some(Source::Secret(text)),
+            (None, None) => {
+                self.problem(format!("{value} or {arn} must be set"));
+                None
+            }
+        }
+    }
+
+    fn database(&mut self) -> Option<DatabaseConfig> {
+        let source = self.one_of("DATABASE_URL", "DATABASE_SECRET_ARN");
+        if let Some(Source::Value(url)) = &source
+            && let Err(reason) = crate::database::parse_url(url)
+        {
+            self.problem(format!("DATABASE_URL {reason}"));
+            return None;
+        }
+        let port = match self.get("DATABASE_PORT").map(|text| text.parse::<u16>()) {
+            None => None,
+            Some(Ok(port)) => Some(port),
+            Some(Err(_)) => {
+                self.problem("DATABASE_PORT is not a port number");
+                return None;
+            }
+        };
+        let (host, name) = (self.get("DATABASE_HOST"), self.get("DATABASE_NAME"));
+        source.map(|source| DatabaseConfig { source, host, port, name })
+    }
+
+    fn base_url(&mut self) -> Option<Url> {
+        let text = self.get("DO_API_BASE_URL").unwrap_or_else(|| "https://api.digitalocean.com".to_owned());
+        let Ok(url) = Url::parse(&text) else {
+            self.problem("DO_API_BASE_URL is not a URL");
+            return None;
+        };
+        let loopback = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        if !(url.scheme() == "https" || (url.scheme() == "http" && loopback)) {
+            self.problem("DO_API_BASE_URL must be https (http is for this machine only): a token travels there");
+            return None;
+        }
+        if url.path() != "/" || url.query().is_some() || !url.username().is_empty() {
+            self.problem("DO_API_BASE_URL must be a scheme and a host only");
+            return None;
+        }
+        Some(url)
+    }
+
+    fn token(&mut self, purpose: Purpose) -> Option<Source> {
+        let value = self.get("DO_API_TOKEN");
+        let own = self.get(&purpose.variable());
+        let shared = self.get("DO_TOKEN_SECRET_ARN");
+        match (value, own.or(shared)) {
+            (Some(_), Some(_)) => {
+                self.problem("DO_API_TOKEN and a DO_TOKEN_SECRET_ARN are both set, and only one may be");
+                None
+            }
+            (None, Some(arn)) => Some(Source::Secret(arn)),
+            (Some(text), None) if is_token(&text) => Some(Source::Value(text.into())),
+            (Some(_), None) => {
+                self.problem("DO_API_TOKEN holds characters that no token has");
+                None
+            }
+            (None, None) => {
+                self.problem(format!(
+                    "DO_API_TOKEN, DO_TOKEN_SECRET_ARN or {} must be set",
+                    purpose.variable()
+                ));
+                None
+            }
+        }
+    }
+
+    fn seconds(&mut self, name: &str, default: u64, range: std::ops::RangeInclusive<u64>) -> Duration {
+        let seconds = match self.get(name).map(|text| text.parse::<u64>()) {
+            None => default,
+            Some(Ok(seconds)) if range.contains(&seconds) => seconds,
+            Some(_) => {
+                self.problem(format!(
+                    "{name} must be a whole number of seconds from {} to {}",
+                    range.start(),
+                    range.end()
+                ));
+                default
+            }
+        };
+        Duration::from_secs(seconds)
+    }
+
+    fn origins(&mut self) -> Vec<String> {
+        let list = self.get("CORS_ALLOW_ORIGINS").unwrap_or_default();
+        let origins: Vec<String> =
+            list.split(',').map(str::trim).filter(|o| !o.is_empty()).map(str::to_owned).collect();
+        for origin in &origins {
+            let exact = Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
+            if !exact {
+                self.problem(format!("CORS_ALLOW_ORIGINS lists {origin:?}, which is not an exact origin"));
+            }
+        }
+        origins
+    }
+}
+
+/// Whether text can be sent as a bearer token: visible ASCII, nothing else. Catches the newline of a careless paste.
+pub(crate) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &[(&str, &str)] = &[
+        ("DATABASE_URL", "postgres://u:p@localhost:5433/arcadia"),
+        ("DO_API_TOKEN", "dop_v1_abc"),
+        ("GUARDIAN_SECRET_KEY", "0123456789012345678901234567890123456789012345678901234567890123"),
+    ];
+
+    fn with<'a>(extra: &[(&'a str, &'a str)]) -> Environment {
+        Environment::of(GOOD.iter().chain(extra).map(|(k, v)| (*k, *v)))
+    }
+
+    #[test]
+    fn defaults_are_the_documented_ones() {
+        let config = with(&[]).worker(Purpose::SyncFast).unwrap();
+        assert_eq!(config.digitalocean.base_url.as_str(), "https://api.digitalocean.com/");
+        assert_eq!(config.bootstrap_project.as_deref(), Some("skyai-internal"));
+        assert_eq!(config.strike_spacing, Duration::from_secs(600));
+        assert_eq!(config.lease, Duration::from_secs(30));
+        let api = with(&[]).api().unwrap();
+        assert_eq!((api.tokens.issuer.as_str(), api.tokens.audience.as_str()), ("arcadia", "arcadia"));
+        assert!(api.cors_allow_origins.is_empty());
+    }
+
+    #[test]
+    fn all_that_is_missing_is_named_at_once() {
+        let error = Environment::of::<&str, &str>([]).worker(Purpose::Billing).unwrap_err().to_string();
+        for name in ["DATABASE_URL", "DATABASE_SECRET_ARN", "DO_API_TOKEN", "DO_TOKEN_SECRET_ARN_BILLING"] {
+            assert!(error.contains(name), "{error} does not name {name}");
+        }
+        assert!(!error.contains('\n'));
+        let error = Environment::of::<&str, &str>([]).api().unwrap_err().to_string();
+        assert!(error.contains("GUARDIAN_SECRET_KEY") && error.contains("DATABASE_URL"), "{error}");
+    }
+
+    #[test]
+    fn a_bad_value_is_named_and_not_repeated() {
+        for (name, value) in [
+            ("DATABASE_URL", "not a url with hunter2"),
+            ("DATABASE_URL", "mysql://u:hunter2@h/db"),
+            ("DO_API_BASE_URL", "hunter2"),
+            ("DO_API_BASE_URL", "http://api.digitalocean.com/?hunter2"),
+            ("DO_API_BASE_URL", "https://hunter2@api.digitalocean.com"),
+            ("DO_API_BASE_URL", "https://api.digitalocean.com/v2"),
+            ("DO_API_TOKEN", "hunter2\n"),
+            ("LEASE_SECONDS", "hunter2"),
+            ("LEASE_SECONDS", "0"),
+            ("STRIKE_SPACING_SECONDS", "-1"),
+            ("DATABASE_PORT", "hunter2"),
+        ] {
+            let error = with(&[(name, value)]).worker(Purpose::SyncFast).unwrap_err().to_string();
+            assert!(error.contains(name), "{name}={value}: {error}");
+            assert!(!error.contains("hunter2"), "{error} repeats the value");
+        }
+        for (name, value) in [
+            ("JWT_ALGORITHMS", "HS512,RS256"),
+            ("JWT_ALGORITHMS", "none"),
+            ("CORS_ALLOW_ORIGINS", "*"),
+            ("CORS_ALLOW_ORIGINS", "https://a.example/"),
+        ] {
+            let error = with(&[(name, value)]).api().unwrap_err().to_string();
+            assert!(error.contains(name), "{name}={value}: {error}");
+        }
+    }
+
+    #[test]
+    fn value_and_arn_of_one_thing_are_an_error() {
+        for name in ["DATABASE_SECRET_ARN", "DO_TOKEN_SECRET_ARN", "DO_TOKEN_SECRET_ARN_SYNC_FAST"] {
+            let error = with(&[(name, "arn:x")]).worker(Purpose::SyncFast).unwrap_err().to_string();
+            assert!(error.contains("only one may be"), "{name}: {error}");
+        }
+        assert!(with(&[("GUARDIAN_SECRET_ARN", "arn:x")]).api().is_err());
+    }
+
+    #[test]
+    fn a_purpose_prefers_its_own_secret() {
+        let secrets = [
+            ("DATABASE_URL", "postgres://u@localhost/a"),
+            ("DO_TOKEN_SECRET_ARN", "shared"),
+            ("DO_TOKEN_SECRET_ARN_BILLING", "own"),
+        ];
+        for (purpose, expected) in [(Purpose::Billing, "own"), (Purpose::SyncSlow, "shared")] {
+            let config = Environment::of(secrets).worker(purpose).unwrap();
+            assert!(matches!(config.digitalocean.token, Source::Secret(arn) if arn == expected));
+        }
+    }
+
+    #[test]
+    fn an_empty_bootstrap_project_switches_it_off() {
+        let config = with(&[("BOOTSTRAP_PROJECT", "")]).worker(Purpose::SyncFull).unwrap();
+        assert_eq!(config.bootstrap_project, None);
+    }
+}
