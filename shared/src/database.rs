@@ -206,7 +206,7 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<i64, DatabaseError> {
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await?;
     }
     MIGRATIONS
-        .run_direct(None, &mut connection)
+        .run(&mut connection)
         .await
         .map_err(|error| DatabaseError::Migration(error.to_string()))?;
     let version = sqlx::query_scalar!(r#"SELECT max(version) AS version FROM _sqlx_migrations WHERE success"#)
