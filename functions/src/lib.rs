@@ -1,1 +1,8 @@
-//! placeholder
+//! The edge: what knows Lambda and HTTP, and nothing about SQL or DigitalOcean.
+//!
+//! `bin/` lists the deployment, one short file each; `worker` is the shell around every job; `api` is the
+//! HTTP API. Everything they decide with is in `shared`.
+
+#![warn(missing_docs)]
+
+pub mod worker;

@@ -145,6 +145,11 @@ impl Environment {
         Self { variables, problems: Vec::new() }
     }
 
+    /// How much to log: `LOG_LEVEL`, a word such as `debug`; `info` if it is not set.
+    pub fn log_level(&self) -> &str {
+        self.variables.get("LOG_LEVEL").map_or("info", String::as_str)
+    }
+
     /// The configuration of a worker whose token has this purpose.
     ///
     /// # Errors

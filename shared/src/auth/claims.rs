@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::{Identity, Reason, Refusal, Scope, Settings, json};
 
-/// Both spellings exist in arcadia-app. Plain `admin` is an administrator *of a tenant*.
+/// The operator by either spelling, letter by letter. Plain `admin` is not one: it does not say of what.
 const OPERATOR_ROLES: [&str; 2] = ["platform_admin", "platform-admin"];
 /// Refresh tokens are signed with the same key; only this kind may call us.
 const ACCESS: &str = "access";
@@ -64,7 +64,10 @@ pub(super) fn identity(payload: &[u8], settings: &Settings, now: DateTime<Utc>) 
     let subject = name(claims.sub, Reason::Subject)?;
     let jti = claims.jti.map(|jti| name(jti, Reason::TokenId)).transpose()?;
     // Looked at even for an operator: a token with a broken claim is broken.
-    let tenant = claims.tenant_id.map(|tenant| name(tenant, Reason::Tenant)).transpose()?;
+    let tenant = claims
+        .tenant_id
+        .map(|tenant| name(tenant, Reason::Tenant))
+        .transpose()?;
     let mut roles = claims.roles.iter().flatten().chain(&claims.role);
     let scope = if roles.any(|role| OPERATOR_ROLES.contains(&role.as_str())) {
         Scope::everything()
@@ -92,7 +95,7 @@ impl Claims {
         }
         let plausible = |permissions: &Permissions| match permissions {
             Permissions::Bits(bits) => *bits >= -1,
-            Permissions::Names(_) => true,
+            Permissions::Names(names) => names.iter().all(|name| !name.is_empty()),
         };
         if !self.pem.iter().flat_map(BTreeMap::values).all(plausible) {
             return Err(Reason::Claims);

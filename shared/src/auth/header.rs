@@ -17,8 +17,7 @@ const LONGEST_KEY_ID: usize = 64;
 /// The scheme and its one space.
 const BEARER: &str = "Bearer ";
 
-/// A token taken apart at its dots.
-#[derive(Debug)]
+/// A token taken apart at its dots. No `Debug`: it would print the token.
 pub(super) struct Segments<'a> {
     /// What was signed: header, dot, payload.
     pub(super) message: &'a str,
@@ -35,11 +34,16 @@ pub(super) fn bearer(authorization: &str) -> Result<&str, Reason> {
     if authorization.contains(',') {
         return Err(Reason::Repeated);
     }
-    let (scheme, token) = authorization.split_at_checked(BEARER.len()).ok_or(Reason::Scheme)?;
+    let (scheme, token) = authorization
+        .split_at_checked(BEARER.len())
+        .ok_or(Reason::Scheme)?;
     if !scheme.eq_ignore_ascii_case(BEARER) || token.is_empty() {
         return Err(Reason::Scheme);
     }
-    if !token.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
+    if !token
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    {
         return Err(Reason::Characters);
     }
     Ok(token)
@@ -52,7 +56,12 @@ pub(super) fn segments(token: &str) -> Result<Segments<'_>, Reason> {
     if payload.contains('.') {
         return Err(Reason::Segments);
     }
-    Ok(Segments { message, header, payload, signature })
+    Ok(Segments {
+        message,
+        header,
+        payload,
+        signature,
+    })
 }
 
 /// The bytes of a segment. This engine takes neither padding nor stray trailing bits, so one signature has one

@@ -144,7 +144,10 @@ pub struct Verifier {
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier").field("key", &"[redacted]").field("settings", &self.settings).finish()
+        f.debug_struct("Verifier")
+            .field("key", &"[redacted]")
+            .field("settings", &self.settings)
+            .finish()
     }
 }
 
@@ -173,10 +176,17 @@ impl Verifier {
         {
             return Err(SecretError::Settings);
         }
-        if !settings.algorithms.iter().all(|algorithm| provider_works(*algorithm)) {
+        if !settings
+            .algorithms
+            .iter()
+            .all(|algorithm| provider_works(*algorithm))
+        {
             return Err(SecretError::Provider);
         }
-        Ok(Self { key: DecodingKey::from_secret(secret.as_bytes()), settings })
+        Ok(Self {
+            key: DecodingKey::from_secret(secret.as_bytes()),
+            settings,
+        })
     }
 
     /// Who is calling, given the raw value of the `Authorization` header (`None`: there was no such header).

@@ -1,1 +1,16 @@
-//! placeholder
+//! A whole stack on one machine: Postgres, AWS's queue and secrets emulated, sandboxes for the real binaries.
+//!
+//! Used by the tests (which reach running services through `services::Services::from_env`), by `make test`
+//! (which starts those services) and by `make run` (the local stack). Everything listens on loopback only and
+//! stops when its owner does, even when the owner is killed. It never uses an inherited `DATABASE_URL`, never
+//! touches an AWS or DigitalOcean account unless `make run DO=live` says so, and installs nothing outside
+//! `.local`.
+
+pub mod failure;
+pub mod place;
+pub mod postgres;
+pub mod prepare;
+pub mod process;
+pub mod python;
+#[cfg(feature = "stack")]
+pub mod services;

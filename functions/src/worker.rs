@@ -1,0 +1,226 @@
+//! The shell around every job: start once, run, log the report, classify the error.
+//!
+//! A cold start reads the configuration (bad configuration ends the process, in one sentence) and prepares
+//! secrets, pool and client for two seconds at most; what is not ready then is made ready by the first event,
+//! so that a database that is briefly away does not become a loop of failing starts. Each event is one run.
+//! The entry points are plain functions that own their runtime, so that a binary is one statement.
+
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, Utc};
+use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
+use serde::Deserialize;
+use serde_json::Value;
+use shared::config::{ConfigError, DatabaseConfig, Environment, WorkerConfig};
+use shared::database::{self, DatabaseError};
+use shared::runs::Tick;
+use shared::secrets::Secrets;
+use shared::sync::{self, Report, RunOutcome, Station, Worker};
+use shared::telemetry;
+use tokio::sync::OnceCell;
+
+/// How long a cold start may prepare before it asks for its first event.
+const PREPARATION: Duration = Duration::from_secs(2);
+
+/// Runs a sync worker until Lambda ends the sandbox.
+pub fn sync(worker: &'static Worker) -> ExitCode {
+    start(worker.name, |environment| environment.worker(worker.purpose), |config| serve_sync(worker, config))
+}
+
+/// Runs `migrate`: each event applies what is missing and answers with the schema's version.
+pub fn migrate() -> ExitCode {
+    start("migrate", Environment::migrate, serve_migrate)
+}
+
+/// Everything that can go wrong before the first event is one logged sentence and a failed exit.
+pub(crate) fn start<C, F: Future<Output = Result<(), lambda_runtime::Error>>>(
+    name: &'static str,
+    configure: impl FnOnce(Environment) -> Result<C, ConfigError>,
+    serve: impl FnOnce(C) -> F,
+) -> ExitCode {
+    let environment = Environment::process();
+    telemetry::init(environment.log_level());
+    let config = match configure(environment) {
+        Ok(config) => config,
+        Err(error) => {
+            tracing::error!(function = name, error_class = "configuration", "{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(function = name, error_class = "runtime", "the async runtime cannot be made: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(serve(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(function = name, error_class = "lambda_runtime", "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve_sync(worker: &'static Worker, config: WorkerConfig) -> Result<(), lambda_runtime::Error> {
+    let shell = Shell { worker, config, secrets: Secrets::default(), station: OnceCell::new() };
+    drop(tokio::time::timeout(PREPARATION, shell.prepare()).await);
+    let shell = &shell;
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| shell.handle(event))).await
+}
+
+struct Shell {
+    worker: &'static Worker,
+    config: WorkerConfig,
+    secrets: Secrets,
+    station: OnceCell<Station>,
+}
+
+impl Shell {
+    /// The station, with a connection that works and a schema that is new enough; kept once it is so.
+    async fn prepare(&self) -> Result<&Station, (&'static str, String)> {
+        self.station
+            .get_or_try_init(|| async {
+                let station = Station::set_up(self.config.clone(), self.secrets.clone())
+                    .await
+                    .map_err(|error| ("set_up", error.to_string()))?;
+                database::check_schema(&station.pool).await.map_err(|error| match error {
+                    DatabaseError::SchemaTooOld { .. } => ("schema", error.to_string()),
+                    error => ("database", error.to_string()),
+                })?;
+                Ok(station)
+            })
+            .await
+    }
+
+    async fn handle(&self, event: LambdaEvent<Value>) -> Result<Report, Diagnostic> {
+        let tick = read_tick(event.payload).map_err(|problem| diagnostic("bad_event", problem))?;
+        let left = time_left(&event.context);
+        let report = match self.prepare().await {
+            Err((class, error)) => Report::failed(self.worker, tick, class, error),
+            Ok(station) => match database::now(&station.pool).await {
+                Err(error) => Report::failed(self.worker, tick, "database", error.to_string()),
+                Ok(now) => sync::run_at(station, self.worker, tick, now, left).await,
+            },
+        };
+        log(&report, &event.context.request_id);
+        match (report.outcome, report.error_class) {
+            (RunOutcome::Failed, class) => {
+                Err(diagnostic(class.unwrap_or("failed"), report.error.unwrap_or_default()))
+            }
+            _ => Ok(report),
+        }
+    }
+}
+
+async fn serve_migrate(config: DatabaseConfig) -> Result<(), lambda_runtime::Error> {
+    let (config, secrets) = (&config, &Secrets::default());
+    lambda_runtime::run(service_fn(move |_event: LambdaEvent<Value>| async move {
+        let applied = match database::options(config, secrets).await {
+            Ok(options) => database::migrate(&options).await,
+            Err(error) => Err(error),
+        };
+        match applied {
+            Ok(version) => {
+                tracing::info!(function = "migrate", version, "the schema is up to date");
+                Ok(serde_json::json!({ "version": version }))
+            }
+            Err(error) => {
+                tracing::error!(function = "migrate", error_class = "database", "{error}");
+                Err(diagnostic("database", error.to_string()))
+            }
+        }
+    }))
+    .await
+}
+
+/// A schedule's payload: `{"scheduled_time": "<RFC 3339>", "max_age_seconds": 900}`, both optional.
+fn read_tick(payload: Value) -> Result<Tick, String> {
+    #[derive(Deserialize)]
+    struct Payload {
+        scheduled_time: Option<String>,
+        max_age_seconds: Option<u64>,
+    }
+    if payload.is_null() {
+        return Ok(Tick::default());
+    }
+    let payload: Payload =
+        serde_json::from_value(payload).map_err(|error| format!("the event is not a tick: {error}"))?;
+    let scheduled_for = match payload.scheduled_time {
+        None => None,
+        Some(text) => Some(
+            DateTime::parse_from_rfc3339(&text)
+                .map_err(|_| "scheduled_time is not an RFC 3339 time".to_owned())?
+                .with_timezone(&Utc),
+        ),
+    };
+    Ok(Tick { scheduled_for, max_age: payload.max_age_seconds.map(Duration::from_secs) })
+}
+
+/// What the invocation has left. A deadline before 2020 is no deadline: `cargo lambda watch` sends a duration.
+fn time_left(context: &Context) -> Option<Duration> {
+    const YEAR_2020: u64 = 1_577_836_800_000;
+    if context.deadline < YEAR_2020 {
+        return None;
+    }
+    #[expect(clippy::disallowed_methods, reason = "Lambda's deadline is given on this machine's clock")]
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(Duration::from_millis(context.deadline).saturating_sub(now))
+}
+
+fn diagnostic(class: &str, message: impl Into<String>) -> Diagnostic {
+    Diagnostic { error_type: class.to_owned(), error_message: message.into() }
+}
+
+/// One line per run, whatever came of it.
+fn log(report: &Report, request_id: &str) {
+    let kinds = serde_json::to_string(&report.kinds).unwrap_or_default();
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                worker = report.worker,
+                request_id,
+                run_id = report.run_id.map(|id| id.to_string()),
+                outcome = report.outcome.name(),
+                attempt = report.attempt,
+                requests = report.requests,
+                elapsed_ms = report.elapsed_ms,
+                kinds,
+                error_class = report.error_class,
+                error = report.error,
+                do_request_id = report.do_request_id,
+                "sync run"
+            )
+        };
+    }
+    match report.outcome {
+        RunOutcome::Failed => line!(error),
+        RunOutcome::Suspect | RunOutcome::Unreadable | RunOutcome::Incomplete | RunOutcome::RateLimited => line!(warn),
+        RunOutcome::Complete | RunOutcome::Busy | RunOutcome::Stale | RunOutcome::Done => line!(info),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_is_a_tick_or_an_error_that_names_the_offender() {
+        assert_eq!(read_tick(serde_json::json!({})), Ok(Tick::default()));
+        assert_eq!(read_tick(Value::Null), Ok(Tick::default()));
+        let tick = read_tick(serde_json::json!({"scheduled_time": "2026-11-21T10:00:00Z", "max_age_seconds": 900}));
+        assert_eq!(tick.unwrap().max_age, Some(Duration::from_secs(900)));
+        for (payload, named) in [
+            (serde_json::json!({"scheduled_time": "ten o'clock"}), "scheduled_time"),
+            (serde_json::json!({"scheduled_time": 5}), "string"),
+            (serde_json::json!({"max_age_seconds": -1}), "-1"),
+            (serde_json::json!([]), "tick"),
+            (serde_json::json!("x"), "tick"),
+        ] {
+            let error = read_tick(payload).unwrap_err();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+}

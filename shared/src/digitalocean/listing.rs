@@ -1,0 +1,387 @@
+//! Walking one collection to its end, and the proof that it was the end.
+//!
+//! [`CompleteListing`] can be made here only, and only from a walk in which every page answered 200, was well
+//! formed and full, every id came once, and their number is `meta.total`. Anything else is [`Incomplete`]:
+//! what was seen may be believed, what was not seen says nothing. Pages are addressed by number; the `next`
+//! link is checked and never followed. The caller decides how many requests may be sent and when, because
+//! the budget of a token is shared with others.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Answer, Client, Error};
+
+/// DigitalOcean's largest page.
+pub const PER_PAGE: u32 = 200;
+/// Pages of one listing at most: 200,000 items. A collection that seems larger is a loop.
+const MAX_PAGES: u32 = 1_000;
+/// Requests of one walk under way at a time.
+const IN_FLIGHT: usize = 8;
+/// How often one page is asked for before the walk gives it up.
+const ATTEMPTS: usize = 5;
+/// While fewer requests than this are left to a token, walks stop by themselves: others need some too.
+const LEAVE: u32 = 100;
+
+/// Where a collection is listed.
+#[derive(Clone, Debug)]
+pub struct Collection {
+    /// Path below the host, such as `/v2/droplets`.
+    pub path: Cow<'static, str>,
+    /// Fixed query parameters, such as `type=gpus`.
+    pub query: &'static [(&'static str, &'static str)],
+    /// The key that holds the list.
+    pub root: &'static str,
+    /// Whether the collection comes in pages.
+    pub paging: Paging,
+}
+
+/// How a collection is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paging {
+    /// `page` and `per_page`, with `links` and `meta.total`.
+    Numbered,
+    /// One answer holds all of it, and there is nothing to count it against.
+    Whole,
+}
+
+/// A collection, proven whole. Nothing outside this file can make one.
+#[derive(Debug)]
+pub struct CompleteListing {
+    ids: BTreeSet<String>,
+    begun_at: DateTime<Utc>,
+}
+
+impl CompleteListing {
+    /// A listing for tests of what is decided from one.
+    #[cfg(test)]
+    pub(crate) fn of(ids: &[&str], begun_at: DateTime<Utc>) -> Self {
+        Self { ids: ids.iter().map(|id| (*id).to_owned()).collect(), begun_at }
+    }
+
+    /// The ids of everything in the collection.
+    pub fn ids(&self) -> &BTreeSet<String> {
+        &self.ids
+    }
+
+    /// When the walk began: what was created later may be missing.
+    pub fn begun_at(&self) -> DateTime<Utc> {
+        self.begun_at
+    }
+
+    /// One kind may be spread over several collections (CPU and GPU droplets): whole only if each one is.
+    pub fn join(mut self, other: CompleteListing) -> CompleteListing {
+        self.ids.extend(other.ids);
+        self.begun_at = self.begun_at.min(other.begun_at);
+        self
+    }
+}
+
+/// A walk that proves nothing about what it did not see.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Incomplete {
+    /// Pages contradict each other or themselves.
+    #[error("{0}")]
+    Doubt(String),
+    /// A page could not be had.
+    #[error("page {page}: {error}")]
+    Page {
+        /// Its number.
+        page: u32,
+        /// What it failed with at last.
+        error: Error,
+    },
+    /// The walk was stopped before its end by whoever drove it.
+    #[error("stopped: {0}")]
+    Stopped(String),
+}
+
+/// One item could not be read: its place is known, its content is not to be repeated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an item cannot be read: {0}")]
+pub struct Unreadable(pub Cow<'static, str>);
+
+/// A walk under way.
+pub struct Walk<'a> {
+    client: &'a Client,
+    collection: Collection,
+    begun_at: DateTime<Utc>,
+    queue: VecDeque<u32>,
+    failures: BTreeMap<u32, usize>,
+    total: Option<u64>,
+    ids: BTreeSet<String>,
+    pause: Option<Duration>,
+    verdict: Option<Incomplete>,
+    last_request_id: Option<String>,
+    requests: u32,
+}
+
+impl<'a> Walk<'a> {
+    /// A walk that has not asked for anything yet.
+    pub fn new(client: &'a Client, collection: Collection, now: DateTime<Utc>) -> Self {
+        Self {
+            client,
+            collection,
+            begun_at: now,
+            queue: VecDeque::from([1]),
+            failures: BTreeMap::new(),
+            total: None,
+            ids: BTreeSet::new(),
+            pause: None,
+            verdict: None,
+            last_request_id: None,
+            requests: 0,
+        }
+    }
+
+    /// Requests the walk could use now; 0 when it is over.
+    pub fn wants(&self) -> u32 {
+        u32::try_from(self.queue.len()).unwrap_or(u32::MAX)
+    }
+
+    /// How long to wait before the next fetch, if the last one asked for it. Asking takes it.
+    pub fn pause(&mut self) -> Option<Duration> {
+        self.pause.take()
+    }
+
+    /// Requests sent so far.
+    pub fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// DigitalOcean's name for the last answered request.
+    pub fn last_request_id(&self) -> Option<&str> {
+        self.last_request_id.as_deref()
+    }
+
+    /// Ends the walk early: it proves nothing any more.
+    pub fn stop(&mut self, why: impl Into<String>) {
+        self.queue.clear();
+        self.verdict.get_or_insert(Incomplete::Stopped(why.into()));
+    }
+
+    /// Sends up to `granted` requests, some at a time, and hands every item to `read`, which answers its id.
+    pub async fn fetch(
+        &mut self,
+        granted: u32,
+        now: DateTime<Utc>,
+        read: &mut (dyn FnMut(&RawValue) -> Result<String, Unreadable> + Send),
+    ) {
+        let take = usize::try_from(granted).unwrap_or(usize::MAX).min(self.queue.len());
+        let pages: Vec<u32> = self.queue.drain(..take).collect();
+        let (client, collection) = (self.client, self.collection.clone());
+        let collection = &collection;
+        let mut answers = stream::iter(pages)
+            .map(|page| async move { (page, ask(client, collection, page, now).await) })
+            .buffer_unordered(IN_FLIGHT);
+        while let Some((page, answer)) = answers.next().await {
+            self.requests += 1;
+            match answer {
+                Ok(answer) => {
+                    self.last_request_id = answer.request_id.clone().or(self.last_request_id.take());
+                    let left = (answer.remaining, answer.reset);
+                    match self.accept(page, &answer, read) {
+                        Ok(()) => self.spare(left),
+                        Err(error) => self.failed(page, error),
+                    }
+                }
+                Err(error) => self.failed(page, error),
+            }
+        }
+    }
+
+    /// What the walk has proven.
+    ///
+    /// # Errors
+    /// [`Incomplete`], with the first reason found.
+    pub fn finish(mut self) -> Result<CompleteListing, Incomplete> {
+        if let Some(verdict) = self.verdict {
+            return Err(verdict);
+        }
+        if !self.queue.is_empty() {
+            return Err(Incomplete::Stopped("pages were left".into()));
+        }
+        if let Some(total) = self.total
+            && total != self.ids.len() as u64
+        {
+            let doubt = format!("meta.total says {total} and {} different ids came", self.ids.len());
+            return Err(Incomplete::Doubt(doubt));
+        }
+        Ok(CompleteListing { ids: std::mem::take(&mut self.ids), begun_at: self.begun_at })
+    }
+
+    fn doubt(&mut self, reason: impl Into<String>) {
+        self.verdict.get_or_insert(Incomplete::Doubt(reason.into()));
+    }
+
+    /// Others share the token: stop while it still has something left.
+    fn spare(&mut self, (remaining, reset): (Option<u32>, Option<DateTime<Utc>>)) {
+        if let Some(remaining) = remaining
+            && remaining < LEAVE
+            && !self.queue.is_empty()
+        {
+            let page = self.queue.front().copied().unwrap_or(1);
+            self.queue.clear();
+            let until = reset.unwrap_or(self.begun_at);
+            self.verdict.get_or_insert(Incomplete::Page { page, error: Error::Exhausted(until) });
+        }
+    }
+
+    fn failed(&mut self, page: u32, error: Error) {
+        let failures = self.failures.entry(page).or_default();
+        *failures += 1;
+        let (again, wait) = match &error {
+            Error::Burst(wait) => (*failures < ATTEMPTS, *wait),
+            error if error.is_transient() => (*failures < ATTEMPTS, backoff(*failures)),
+            _ => (false, Duration::ZERO),
+        };
+        if again {
+            self.queue.push_back(page);
+            self.pause = Some(self.pause.unwrap_or_default().max(wait));
+            return;
+        }
+        // A broken page leaves the others worth reading; a refusal of the token or the path does not.
+        if !error.is_transient() {
+            self.queue.clear();
+        }
+        self.verdict.get_or_insert(Incomplete::Page { page, error });
+    }
+
+    fn accept(
+        &mut self,
+        page: u32,
+        answer: &Answer,
+        read: &mut (dyn FnMut(&RawValue) -> Result<String, Unreadable> + Send),
+    ) -> Result<(), Error> {
+        let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(&answer.body)
+            .map_err(|_| Error::Malformed("the answer is not a JSON object"))?;
+        let list = fields.get(self.collection.root).ok_or(Error::Malformed("the list is missing"))?;
+        // Services that know no empty array answer null: an empty list, still counted against the total.
+        let items: Option<Vec<&RawValue>> = serde_json::from_str(list.get())
+            .map_err(|_| Error::Malformed("the list is not an array"))?;
+        let items = items.unwrap_or_default();
+        self.check(page, items.len(), &fields)?;
+        for item in items {
+            match read(item) {
+                Ok(id) if self.ids.contains(&id) => self.doubt(format!("page {page} repeats an item")),
+                Ok(id) => {
+                    self.ids.insert(id);
+                }
+                Err(unreadable) => self.doubt(format!("page {page}: {unreadable}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything about a page that can be checked without reading its items.
+    fn check(
+        &mut self,
+        page: u32,
+        size: usize,
+        fields: &BTreeMap<Cow<'_, str>, &RawValue>,
+    ) -> Result<(), Error> {
+        let next = next_link(fields)?;
+        if self.collection.paging == Paging::Whole {
+            if next.is_some() {
+                self.doubt("a collection without pages has a next page");
+            }
+            return Ok(());
+        }
+        let Some(total) = total(fields) else {
+            self.doubt(format!("page {page} has no meta.total"));
+            return Ok(());
+        };
+        match self.total {
+            None => self.total = Some(total),
+            Some(before) if before != total => {
+                self.doubt(format!("meta.total changed from {before} to {total} during the walk"));
+            }
+            Some(_) => {}
+        }
+        let per_page = u64::from(PER_PAGE);
+        let pages = total.div_ceil(per_page).max(1);
+        if page == 1 {
+            let last = u32::try_from(pages).unwrap_or(u32::MAX);
+            if last > MAX_PAGES {
+                self.doubt(format!("{total} items are more than {MAX_PAGES} pages"));
+            }
+            self.queue.extend(2..=last.min(MAX_PAGES));
+        }
+        let number = u64::from(page);
+        let expected = if number < pages { per_page } else { total.saturating_sub(per_page * (pages - 1)) };
+        if size as u64 != expected {
+            self.doubt(format!("page {page} of {pages} holds {size} items instead of {expected}"));
+        }
+        match next {
+            None if number < pages => self.doubt(format!("page {page} of {pages} has no next page")),
+            Some(_) if number >= pages => self.doubt(format!("page {page} of {pages} has a next page")),
+            Some(next) if !self.leads_on(&next, page) => {
+                self.doubt(format!("page {page}: its next page is not page {} of this host", page + 1));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a `next` link is the page after this one on our host. A relative form is tolerated.
+    fn leads_on(&self, next: &str, page: u32) -> bool {
+        let Ok(url) = self.client.base.join(next) else { return false };
+        let numbers = url.query_pairs().filter(|(name, _)| name == "page").map(|(_, value)| value.into_owned());
+        url.origin() == self.client.base.origin()
+            && url.path() == self.collection.path
+            && numbers.collect::<Vec<_>>() == [(page + 1).to_string()]
+    }
+}
+
+async fn ask(client: &Client, collection: &Collection, page: u32, now: DateTime<Utc>) -> Result<Answer, Error> {
+    let (page, per_page) = (page.to_string(), PER_PAGE.to_string());
+    let mut query: Vec<(&str, &str)> = collection.query.to_vec();
+    if collection.paging == Paging::Numbered {
+        query.push(("page", &page));
+        query.push(("per_page", &per_page));
+    }
+    client.get(&collection.path, &query, now).await
+}
+
+fn backoff(failures: usize) -> Duration {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(250))
+        .with_max_delay(Duration::from_secs(8))
+        .with_max_times(ATTEMPTS)
+        .with_jitter()
+        .build()
+        .nth(failures.saturating_sub(1))
+        .unwrap_or(Duration::from_secs(8))
+}
+
+fn total(fields: &BTreeMap<Cow<'_, str>, &RawValue>) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Meta {
+        total: Option<u64>,
+    }
+    serde_json::from_str::<Meta>(fields.get("meta")?.get()).ok()?.total
+}
+
+/// `links.pages.next`. All of `links` missing, `{}`, `{"pages": {}}` and `{"pages": null}` mean "the last page".
+fn next_link(fields: &BTreeMap<Cow<'_, str>, &RawValue>) -> Result<Option<String>, Error> {
+    #[derive(Deserialize)]
+    struct Links {
+        pages: Option<Pages>,
+    }
+    #[derive(Deserialize)]
+    struct Pages {
+        next: Option<String>,
+    }
+    let Some(links) = fields.get("links") else { return Ok(None) };
+    let links: Option<Links> =
+        serde_json::from_str(links.get()).map_err(|_| Error::Malformed("links are not readable"))?;
+    Ok(links.and_then(|links| links.pages).and_then(|pages| pages.next).filter(|next| !next.is_empty()))
+}
+

@@ -1,0 +1,286 @@
+//! UPSTREAM: DigitalOcean over HTTP, and nothing else. Has never heard of Postgres or of our kinds.
+//!
+//! One client with time limits, a cap on bodies, no redirects and no proxies. A token is sent to the
+//! configured host only: every address is built here from that host. It retries nothing by itself except
+//! one 401, with a freshly read secret: how often to ask, and when, is decided where the budget of the
+//! token is known. GET only; the one write (creating the bootstrap project) says so in its name.
+
+mod error;
+pub mod listing;
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Method, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use url::Url;
+use xxhash_rust::xxh3::xxh3_64;
+
+pub use error::{Error, TokenError};
+
+use crate::config::{DigitalOceanConfig, Source, is_token};
+use crate::secrets::Secrets;
+
+/// Most of a JSON body that is read; a page of 200 droplets has 0.6 MiB.
+const BODY_CAP: usize = 8 * 1024 * 1024;
+
+/// A client for one purpose's token.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    token: Source,
+    secrets: Secrets,
+}
+
+/// A usable answer: status 200, JSON, whole.
+pub struct Answer {
+    /// The body.
+    pub body: Vec<u8>,
+    /// What the token has left after this request, if the answer said so.
+    pub remaining: Option<u32>,
+    /// When the oldest counted request stops counting.
+    pub reset: Option<DateTime<Utc>>,
+    /// DigitalOcean's name for this request, for their support.
+    pub request_id: Option<String>,
+}
+
+/// Whose account a token opens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The team's uuid. (The account's own uuid is the user's, and changes with whoever made the token.)
+    pub team_id: String,
+    /// The team's name.
+    pub team_name: String,
+}
+
+/// DigitalOcean's own answer about one thing, asked by id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// 404, in DigitalOcean's own words.
+    Gone,
+    /// 200.
+    Alive,
+    /// Anything else.
+    Unknown,
+}
+
+/// The HTTP client could not be made: no usable TLS roots, for instance.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client cannot be made: {0}")]
+pub struct ClientError(String);
+
+impl Client {
+    /// A client for this host and token. Sends nothing yet.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up on this machine.
+    pub fn new(config: &DigitalOceanConfig, secrets: Secrets) -> Result<Self, ClientError> {
+        #[expect(clippy::disallowed_methods, reason = "this is the one HTTP client")]
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("arcadia-cloud/", env!("CARGO_PKG_VERSION")))
+            .https_only(config.base_url.scheme() == "https")
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(3))
+            .timeout(Duration::from_secs(20))
+            .gzip(true)
+            .build()
+            .map_err(|error| ClientError(error.without_url().to_string()))?;
+        Ok(Self { http, base: config.base_url.clone(), token: config.token.clone(), secrets })
+    }
+
+    /// The host that tokens go to, for messages.
+    pub fn host(&self) -> &str {
+        self.base.host_str().unwrap_or("")
+    }
+
+    /// A name for the token that is safe to store: everybody who shares the token shares the name.
+    ///
+    /// # Errors
+    /// When the secret cannot be read.
+    pub async fn fingerprint(&self) -> Result<String, Error> {
+        let token = self.read_token(false).await?;
+        Ok(format!("{:016x}", xxh3_64(token.expose_secret().as_bytes())))
+    }
+
+    /// GET of a path below the configured host. `now` turns relative times of the answer into absolute ones.
+    ///
+    /// # Errors
+    /// See [`Error`]; 401 is answered by reading the secret again, once.
+    pub async fn get(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        now: DateTime<Utc>,
+    ) -> Result<Answer, Error> {
+        match self.send(Method::GET, path, query, None, false, now).await {
+            Err(Error::Unauthorized) if matches!(self.token, Source::Secret(_)) => {
+                self.send(Method::GET, path, query, None, true, now).await
+            }
+            other => other,
+        }
+    }
+
+    /// Whose account this token opens.
+    ///
+    /// # Errors
+    /// See [`Error`]; an account without a team is malformed, because there would be nothing to compare.
+    pub async fn account(&self, now: DateTime<Utc>) -> Result<Account, Error> {
+        #[derive(Deserialize)]
+        struct Envelope {
+            account: Body,
+        }
+        #[derive(Deserialize)]
+        struct Body {
+            team: Team,
+        }
+        #[derive(Deserialize)]
+        struct Team {
+            uuid: String,
+            #[serde(default)]
+            name: String,
+        }
+        let answer = self.get("/v2/account", &[], now).await?;
+        let envelope: Envelope = serde_json::from_slice(&answer.body)
+            .map_err(|_| Error::Malformed("the account names no team"))?;
+        let team = envelope.account.team;
+        if team.uuid.is_empty() {
+            return Err(Error::Malformed("the account names no team"));
+        }
+        Ok(Account { team_id: team.uuid, team_name: team.name })
+    }
+
+    /// Asks for one thing by its own path. A 404 counts only in DigitalOcean's own shape: a proxy in between
+    /// proves nothing.
+    pub async fn prove(&self, path: &str, now: DateTime<Utc>) -> Proof {
+        #[derive(Deserialize)]
+        struct Refusal {
+            id: String,
+            #[serde(rename = "message")]
+            _message: String,
+        }
+        match self.exchange(Method::GET, path, &[], None, false, now).await {
+            Ok((StatusCode::OK, headers, _)) if is_json(&headers) => Proof::Alive,
+            Ok((StatusCode::NOT_FOUND, _, body)) => match serde_json::from_slice::<Refusal>(&body) {
+                Ok(refusal) if refusal.id.eq_ignore_ascii_case("not_found") => Proof::Gone,
+                _ => Proof::Unknown,
+            },
+            _ => Proof::Unknown,
+        }
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&serde_json::Value>,
+        fresh_token: bool,
+        now: DateTime<Utc>,
+    ) -> Result<Answer, Error> {
+        let (status, headers, body) = self.exchange(method, path, query, body, fresh_token, now).await?;
+        let remaining = number(&headers, "ratelimit-remaining");
+        let reset = number(&headers, "ratelimit-reset").and_then(|at| DateTime::from_timestamp(at, 0));
+        match status {
+            StatusCode::OK | StatusCode::CREATED if is_json(&headers) => Ok(Answer {
+                body,
+                remaining: remaining.and_then(|n| u32::try_from(n).ok()),
+                reset,
+                request_id: request_id(&headers),
+            }),
+            StatusCode::OK | StatusCode::CREATED => Err(Error::Malformed("the answer is not JSON")),
+            StatusCode::TOO_MANY_REQUESTS => Err(too_many(&headers, reset, now)),
+            StatusCode::UNAUTHORIZED => Err(Error::Unauthorized),
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => Err(Error::Unreadable(status.as_u16())),
+            other => Err(Error::Status(other.as_u16())),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&serde_json::Value>,
+        fresh_token: bool,
+        _now: DateTime<Utc>,
+    ) -> Result<(StatusCode, HeaderMap, Vec<u8>), Error> {
+        let token = self.read_token(fresh_token).await?;
+        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+            .map_err(|_| Error::Token(TokenError("the token cannot be sent in a header".into())))?;
+        bearer.set_sensitive(true);
+        let mut address = self.base.clone();
+        address.set_path(path);
+        let mut request = self.http.request(method, address).header(AUTHORIZATION, bearer);
+        if !query.is_empty() {
+            request = request.query(query);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let mut response = request.send().await.map_err(|error| Error::Transport(reason(&error)))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() <= BODY_CAP => body.extend_from_slice(&chunk),
+                Ok(Some(_)) => return Err(Error::Malformed("the answer is larger than 8 MiB")),
+                Ok(None) => return Ok((status, headers, body)),
+                Err(error) => return Err(Error::Transport(reason(&error))),
+            }
+        }
+    }
+
+    async fn read_token(&self, fresh: bool) -> Result<SecretString, Error> {
+        let read = if fresh { self.secrets.refreshed(&self.token).await } else { self.secrets.get(&self.token).await };
+        let token = read.map_err(|error| TokenError(error.to_string()))?;
+        if is_token(token.expose_secret()) {
+            Ok(token)
+        } else {
+            Err(TokenError("the token's secret holds characters that no token has".into()).into())
+        }
+    }
+}
+
+/// The minute limit says `retry-after`; the hour limit says only when the oldest request stops counting.
+fn too_many(headers: &HeaderMap, reset: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Error {
+    let after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    match after {
+        Some(seconds) => Error::Burst(Duration::from_secs(u64::min(seconds, 3_600))),
+        None => Error::Exhausted(
+            // A reset in the past or far away is not to be believed.
+            reset.unwrap_or(now).clamp(now + chrono::TimeDelta::seconds(60), now + chrono::TimeDelta::hours(1)),
+        ),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    kind.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/json")
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Option<i64> {
+    headers.get(name)?.to_str().ok()?.trim().parse().ok()
+}
+
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get("x-request-id")?.to_str().ok()?;
+    let plain = id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    plain.then(|| id.to_owned())
+}
+
+/// A fixed phrase: the library's own message holds the address and whatever the peer sent.
+fn reason(error: &reqwest::Error) -> &'static str {
+    if error.is_timeout() {
+        "time ran out"
+    } else if error.is_connect() {
+        "the host cannot be reached"
+    } else if error.is_body() || error.is_decode() {
+        "the body broke off"
+    } else {
+        "the connection broke"
+    }
+}

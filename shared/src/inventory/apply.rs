@@ -1,0 +1,372 @@
+//! Carrying out a plan: the only statements that write resources, events and markers.
+//!
+//! Runs under the mirror lock, inside the transaction of whoever holds it. Row and event are written together
+//! or not at all; every statement is set-based, and writes only what differs. An update that does not meet the
+//! version it was planned for is an error, never a silent overwrite.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sqlx::types::Json;
+use sqlx::{Postgres, Transaction};
+use uuid::Uuid;
+
+use super::plan::{Absence, Change, Marker, Verdict, Written};
+use super::{Actor, Error};
+use crate::digitalocean::listing::CompleteListing;
+use crate::kinds::{Kind, PROVIDER};
+
+/// A row on its way into the database: the members are column names.
+#[derive(Serialize)]
+struct RowOut<'a> {
+    id: Uuid,
+    version: i32,
+    provider_id: &'a str,
+    name: &'a str,
+    region: Option<&'a str>,
+    status: &'a str,
+    tags: &'a [String],
+    attrs: &'a Map<String, Value>,
+    cloud_project_id: Option<Uuid>,
+    tenant_id: Option<&'a str>,
+    attribution: &'static str,
+    content_hash: i64,
+}
+
+/// An event on its way into the database.
+#[derive(Serialize)]
+struct EventOut<'a> {
+    resource_id: Uuid,
+    version: i32,
+    event_type: &'static str,
+    changes: &'a Map<String, Value>,
+    tenant_id: Option<&'a str>,
+    left_tenant_id: Option<&'a str>,
+}
+
+/// Changes that write no event, as columns.
+#[derive(Default)]
+struct Quiet {
+    reread: (Vec<Uuid>, Vec<i64>),
+    cleared: Vec<Uuid>,
+    struck: (Vec<Uuid>, Vec<i16>),
+    contradicted: Vec<Uuid>,
+}
+
+/// Writes changes and their events. `frozen_at` is the last complete listing before this one: what a row that
+/// is struck for the first time was last seen by.
+pub(super) async fn write(
+    door: &mut Transaction<'_, Postgres>,
+    actor: Actor<'_>,
+    kind: &'static Kind,
+    changes: &[Change],
+    frozen_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let (mut inserted, mut updated, mut deleted, mut events) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut quiet = Quiet::default();
+    for change in changes {
+        match change {
+            Change::Discovered(written) => {
+                inserted.push(row(written));
+                events.push(event(written, "discovered"));
+            }
+            Change::Updated(written) => {
+                updated.push(row(written));
+                events.push(event(written, "updated"));
+            }
+            Change::Tagged(written) => {
+                updated.push(row(written));
+                events.push(event(written, "tagged"));
+            }
+            Change::Restored(written) => {
+                updated.push(row(written));
+                events.push(event(written, "restored"));
+            }
+            Change::Deleted(tombstone) => {
+                deleted.push(tombstone.id);
+                events.push(EventOut {
+                    resource_id: tombstone.id,
+                    version: tombstone.version,
+                    event_type: "deleted",
+                    changes: &tombstone.changes,
+                    tenant_id: tombstone.tenant_id.as_deref(),
+                    left_tenant_id: None,
+                });
+            }
+            Change::Reread { id, content_hash, struck } => {
+                quiet.reread.0.push(*id);
+                quiet.reread.1.push(*content_hash);
+                if *struck {
+                    quiet.cleared.push(*id);
+                }
+            }
+            Change::Cleared { id } => quiet.cleared.push(*id),
+            Change::Struck { id, strikes } => {
+                quiet.struck.0.push(*id);
+                quiet.struck.1.push(*strikes);
+            }
+            Change::Contradicted { id } => quiet.contradicted.push(*id),
+            Change::Held { .. } => {}
+        }
+    }
+    insert(door, kind, &inserted, now).await?;
+    update(door, kind, &updated, now).await?;
+    delete(door, &deleted, now).await?;
+    write_quiet(door, &quiet, frozen_at, now).await?;
+    record(door, actor, &events, now).await
+}
+
+fn row(written: &Written) -> RowOut<'_> {
+    let content = &written.content;
+    RowOut {
+        id: written.id,
+        version: written.version,
+        provider_id: &written.provider_id,
+        name: &content.name,
+        region: content.region.as_deref(),
+        status: &content.status,
+        tags: &content.tags,
+        attrs: &content.attrs,
+        cloud_project_id: content.attribution.cloud_project_id,
+        tenant_id: content.attribution.tenant_id.as_deref(),
+        attribution: content.attribution.rule.name(),
+        content_hash: written.content_hash,
+    }
+}
+
+fn event<'a>(written: &'a Written, event_type: &'static str) -> EventOut<'a> {
+    EventOut {
+        resource_id: written.id,
+        version: written.version,
+        event_type,
+        changes: &written.changes,
+        tenant_id: written.content.attribution.tenant_id.as_deref(),
+        left_tenant_id: written.left_tenant_id.as_deref(),
+    }
+}
+
+async fn insert(
+    door: &mut Transaction<'_, Postgres>,
+    kind: &'static Kind,
+    rows: &[RowOut<'_>],
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "INSERT INTO cloud_resources
+            (id, provider, kind, provider_id, name, region, status, tags, attrs, cloud_project_id, tenant_id,
+             attribution, content_hash, version, first_seen_at, last_seen_at, inserted_at, updated_at)
+         SELECT t.id, $2, $3, t.provider_id, t.name, t.region, t.status, t.tags, t.attrs, t.cloud_project_id,
+                t.tenant_id, t.attribution, t.content_hash, t.version, $4, $4, $4, $4
+         FROM json_to_recordset($1::json) AS t(id uuid, version integer, provider_id text, name text, region text,
+              status text, tags text[], attrs jsonb, cloud_project_id uuid, tenant_id text, attribution text,
+              content_hash bigint)",
+        Json(rows) as _,
+        PROVIDER,
+        kind.name,
+        now
+    )
+    .execute(&mut **door)
+    .await?;
+    Ok(())
+}
+
+async fn update(
+    door: &mut Transaction<'_, Postgres>,
+    kind: &'static Kind,
+    rows: &[RowOut<'_>],
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let Some(first) = rows.first() else { return Ok(()) };
+    let written = sqlx::query!(
+        "UPDATE cloud_resources r
+         SET name = t.name, region = t.region, status = t.status, tags = t.tags, attrs = t.attrs,
+             cloud_project_id = t.cloud_project_id, tenant_id = t.tenant_id, attribution = t.attribution,
+             content_hash = t.content_hash, version = t.version, last_seen_at = $2, updated_at = $2,
+             stale_strike_count = 0, last_struck_at = NULL, deleted_at = NULL
+         FROM json_to_recordset($1::json) AS t(id uuid, version integer, name text, region text, status text,
+              tags text[], attrs jsonb, cloud_project_id uuid, tenant_id text, attribution text,
+              content_hash bigint)
+         WHERE r.id = t.id AND r.version = t.version - 1",
+        Json(rows) as _,
+        now
+    )
+    .execute(&mut **door)
+    .await?;
+    if written.rows_affected() == rows.len() as u64 {
+        return Ok(());
+    }
+    // Impossible under the lock. If it happens all the same, somebody has written past the door.
+    Err(Error::Contradiction {
+        kind: kind.name,
+        provider_id: first.provider_id.to_owned(),
+        what: "it, or a row beside it, was written past the mirror lock",
+    })
+}
+
+async fn delete(door: &mut Transaction<'_, Postgres>, ids: &[Uuid], now: DateTime<Utc>) -> Result<(), Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "UPDATE cloud_resources SET deleted_at = $2, updated_at = $2, last_struck_at = $2, stale_strike_count = 3,
+                version = version + 1
+         WHERE id = ANY($1) AND deleted_at IS NULL",
+        ids,
+        now
+    )
+    .execute(&mut **door)
+    .await?;
+    Ok(())
+}
+
+async fn write_quiet(
+    door: &mut Transaction<'_, Postgres>,
+    quiet: &Quiet,
+    frozen_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    if !quiet.reread.0.is_empty() {
+        sqlx::query!(
+            "UPDATE cloud_resources r SET content_hash = t.hash
+             FROM unnest($1::uuid[], $2::bigint[]) AS t(id, hash) WHERE r.id = t.id",
+            &quiet.reread.0,
+            &quiet.reread.1
+        )
+        .execute(&mut **door)
+        .await?;
+    }
+    if !quiet.cleared.is_empty() {
+        sqlx::query!(
+            "UPDATE cloud_resources SET stale_strike_count = 0, last_struck_at = NULL, last_seen_at = $2
+             WHERE id = ANY($1)",
+            &quiet.cleared,
+            now
+        )
+        .execute(&mut **door)
+        .await?;
+    }
+    if !quiet.struck.0.is_empty() {
+        sqlx::query!(
+            "UPDATE cloud_resources r
+             SET stale_strike_count = t.strikes, last_struck_at = $3,
+                 last_seen_at = CASE WHEN t.strikes = 1 THEN GREATEST(r.last_seen_at, $4) ELSE r.last_seen_at END
+             FROM unnest($1::uuid[], $2::smallint[]) AS t(id, strikes) WHERE r.id = t.id",
+            &quiet.struck.0,
+            &quiet.struck.1,
+            now,
+            frozen_at
+        )
+        .execute(&mut **door)
+        .await?;
+    }
+    if !quiet.contradicted.is_empty() {
+        // Its next proof waits as long as a strike would: fifty such rows must not use up every run's proofs.
+        sqlx::query!(
+            "UPDATE cloud_resources SET last_seen_at = $2, last_struck_at = $2 WHERE id = ANY($1)",
+            &quiet.contradicted,
+            now
+        )
+        .execute(&mut **door)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn record(
+    door: &mut Transaction<'_, Postgres>,
+    actor: Actor<'_>,
+    events: &[EventOut<'_>],
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "INSERT INTO cloud_resource_events
+            (resource_id, version, event_type, changes, tenant_id, left_tenant_id, actor, sync_run_id, occurred_at)
+         SELECT t.resource_id, t.version, t.event_type, t.changes, t.tenant_id, t.left_tenant_id, $2, $3, $4
+         FROM json_to_recordset($1::json) AS t(resource_id uuid, version integer, event_type text, changes jsonb,
+              tenant_id text, left_tenant_id text)",
+        Json(events) as _,
+        actor.name,
+        actor.lease.map(|lease| lease.run_id()),
+        now
+    )
+    .execute(&mut **door)
+    .await?;
+    Ok(())
+}
+
+/// Remembers a listing that proves nothing. It moves neither the last complete one nor a suspicion.
+pub(super) async fn mark_doubtful(
+    door: &mut Transaction<'_, Postgres>,
+    kind: &'static Kind,
+    verdict: Verdict,
+    reason: &str,
+    begun_at: DateTime<Utc>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO sync_markers (provider, kind, last_attempt_at, verdict, error) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (provider, kind) DO UPDATE
+         SET last_attempt_at = excluded.last_attempt_at, verdict = excluded.verdict, error = excluded.error",
+        PROVIDER,
+        kind.name,
+        begun_at,
+        verdict.name(),
+        reason
+    )
+    .execute(&mut **door)
+    .await?;
+    Ok(())
+}
+
+/// Remembers a complete listing. A suspect one does not count as one: it moves nothing but the suspicion.
+pub(super) async fn mark(
+    door: &mut Transaction<'_, Postgres>,
+    kind: &'static Kind,
+    listing: &CompleteListing,
+    marker: &Marker,
+    absence: &Absence,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let again = absence.suspected && marker.suspect_fingerprint == Some(absence.fingerprint);
+    let (since, count) = match (absence.suspected, again) {
+        (false, _) => (None, 0),
+        (true, true) => (marker.suspect_since, marker.suspect_count.saturating_add(1)),
+        (true, false) => (Some(now), 1),
+    };
+    let suspicion = absence.suspected.then_some(absence.fingerprint_after);
+    // The operator's release follows the state that it released: tombstones make it smaller, nothing else may.
+    let release = (marker.released_fingerprint == Some(absence.fingerprint)).then_some(absence.fingerprint_after);
+    let believed = absence.verdict == Verdict::Complete;
+    let size = i32::try_from(listing.ids().len()).unwrap_or(i32::MAX);
+    sqlx::query!(
+        "INSERT INTO sync_markers AS m (provider, kind, last_attempt_at, verdict, error, last_complete_at,
+                last_complete_size, suspect_since, suspect_fingerprint, suspect_count, released_fingerprint)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL)
+         ON CONFLICT (provider, kind) DO UPDATE
+         SET last_attempt_at = excluded.last_attempt_at, verdict = excluded.verdict, error = excluded.error,
+             last_complete_at = COALESCE(excluded.last_complete_at, m.last_complete_at),
+             last_complete_size = COALESCE(excluded.last_complete_size, m.last_complete_size),
+             suspect_since = excluded.suspect_since, suspect_fingerprint = excluded.suspect_fingerprint,
+             suspect_count = excluded.suspect_count, released_fingerprint = $11",
+        PROVIDER,
+        kind.name,
+        listing.begun_at(),
+        absence.verdict.name(),
+        absence.reason,
+        believed.then_some(listing.begun_at()),
+        believed.then_some(size),
+        since,
+        suspicion,
+        count,
+        release
+    )
+    .execute(&mut **door)
+    .await?;
+    Ok(())
+}

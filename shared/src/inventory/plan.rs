@@ -1,0 +1,486 @@
+//! What to do about a resource: pure, and the whole table of design section 6.
+//!
+//! | stored row | in this complete listing | change | event |
+//! | --- | --- | --- | --- |
+//! | none | yes | insert | discovered |
+//! | live, same content | yes | none (a strike is cleared) | none |
+//! | live, other content | yes | update | updated (tagged, if only tags differ) |
+//! | tombstoned | yes | revive, strikes 0 | restored |
+//! | live, 0 strikes | no | strike 1, at once | none |
+//! | live, 1 strike | no, and spaced | strike 2 | none |
+//! | live, 2 strikes | no, spaced, proof Gone (or no GET) | tombstone | deleted |
+//! | live, 2 strikes | no, proof Alive or Unknown | hold at 2 | none |
+//! | tombstoned | no | none | none |
+//!
+//! It reads no clock and no database, and strikes nothing when too much is missing at once: that is `suspect`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::attribution::Attribution;
+use super::{Proofs, delta};
+use crate::digitalocean::Proof;
+use crate::digitalocean::listing::CompleteListing;
+use crate::kinds::Sighting;
+
+/// What became of one kind in one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Listed whole, and believed.
+    #[default]
+    Complete,
+    /// Not listed whole.
+    Incomplete,
+    /// Listed whole, but too much is missing to be believed.
+    Suspect,
+    /// Not readable with this token.
+    Unreadable,
+}
+
+impl Verdict {
+    /// The word in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Complete => "complete",
+            Verdict::Incomplete => "incomplete",
+            Verdict::Suspect => "suspect",
+            Verdict::Unreadable => "unreadable",
+        }
+    }
+}
+
+/// Everything of a row that an event can change: what replaying the events must give.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Content {
+    /// Its name.
+    pub name: String,
+    /// Its region.
+    pub region: Option<String>,
+    /// Its status.
+    pub status: String,
+    /// Its tags, a sorted set.
+    pub tags: Vec<String>,
+    /// The kept fields.
+    pub attrs: Map<String, Value>,
+    /// Project, tenant, and the rule that decided.
+    pub attribution: Attribution,
+}
+
+/// A stored row whose item was seen.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Ours.
+    pub id: Uuid,
+    /// Of the last sighting.
+    pub content_hash: i64,
+    /// Of the last event.
+    pub version: i32,
+    /// 0 to 2 on a live row.
+    pub strikes: i16,
+    /// Set on a tombstone.
+    pub deleted_at: Option<DateTime<Utc>>,
+    /// Present if the hash differs, or the row is a tombstone.
+    pub content: Option<Content>,
+}
+
+/// A live row, as far as striking needs it.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// Ours.
+    pub id: Uuid,
+    /// DigitalOcean's.
+    pub provider_id: String,
+    /// Of the last event.
+    pub version: i32,
+    /// 0 to 2.
+    pub strikes: i16,
+    /// When the last one was given.
+    pub last_struck_at: Option<DateTime<Utc>>,
+    /// Its owner.
+    pub tenant_id: Option<String>,
+}
+
+/// The live rows of a kind: how many, and those that striking may concern (absent, or with a strike).
+#[derive(Debug, Default)]
+pub struct Population {
+    /// All live rows.
+    pub size: usize,
+    /// Every row that is absent or has a strike; others may be left out.
+    pub notable: Vec<Live>,
+}
+
+/// What is remembered of a kind's listings.
+#[derive(Clone, Debug, Default)]
+pub struct Marker {
+    /// Start of the last complete one.
+    pub last_complete_at: Option<DateTime<Utc>>,
+    /// When the present suspicion began.
+    pub suspect_since: Option<DateTime<Utc>>,
+    /// Of the missing rows.
+    pub suspect_fingerprint: Option<i64>,
+    /// How often exactly these were missing.
+    pub suspect_count: i32,
+    /// The state that the operator believes.
+    pub released_fingerprint: Option<i64>,
+    /// Until when.
+    pub released_until: Option<DateTime<Utc>>,
+}
+
+/// One entry of a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// A new row.
+    Discovered(Written),
+    /// Content changed.
+    Updated(Written),
+    /// Only tags changed.
+    Tagged(Written),
+    /// A tombstone was seen again.
+    Restored(Written),
+    /// Nothing changed but how the item is written: the hash is remembered, nothing else.
+    Reread {
+        /// Which row.
+        id: Uuid,
+        /// The new hash.
+        content_hash: i64,
+        /// Whether a strike goes with it.
+        struck: bool,
+    },
+    /// Seen again: its strikes are forgotten.
+    Cleared {
+        /// Which row.
+        id: Uuid,
+    },
+    /// Absent.
+    Struck {
+        /// Which row.
+        id: Uuid,
+        /// How many strikes it has now.
+        strikes: i16,
+    },
+    /// Absent from the listing, but there by id.
+    Contradicted {
+        /// Which row.
+        id: Uuid,
+    },
+    /// Absent, due, and not proven gone.
+    Held {
+        /// Which row.
+        id: Uuid,
+    },
+    /// Gone.
+    Deleted(Tombstone),
+}
+
+/// A row to write, with its event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    /// Ours.
+    pub id: Uuid,
+    /// DigitalOcean's.
+    pub provider_id: String,
+    /// Of the event.
+    pub version: i32,
+    /// The row from now on.
+    pub content: Content,
+    /// Of the sighting.
+    pub content_hash: i64,
+    /// `{field: {from, to}}`.
+    pub changes: Map<String, Value>,
+    /// The owner it was taken from, if it was.
+    pub left_tenant_id: Option<String>,
+}
+
+/// A row that becomes a tombstone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tombstone {
+    /// Ours.
+    pub id: Uuid,
+    /// Of the event.
+    pub version: i32,
+    /// The owner it had.
+    pub tenant_id: Option<String>,
+    /// `{deleted_at: {from, to}}`.
+    pub changes: Map<String, Value>,
+}
+
+/// What is to be done about everything that is absent.
+#[derive(Debug)]
+pub struct Absence {
+    /// What the listing is worth.
+    pub verdict: Verdict,
+    /// Why, if it is suspect.
+    pub reason: Option<String>,
+    /// Live rows that it does not hold.
+    pub missing: usize,
+    /// Whether too much was missing, released or not.
+    pub suspected: bool,
+    /// Of the set of missing rows; equal means identical.
+    pub fingerprint: i64,
+    /// The same once the changes are made: what a release stays good for.
+    pub fingerprint_after: i64,
+    /// Strikes, tombstones, and strikes cleared.
+    pub changes: Vec<Change>,
+}
+
+/// A thing that was never seen before.
+pub fn discovered(
+    id: Uuid,
+    sighting: &Sighting,
+    attribution: Option<&Attribution>,
+    now: DateTime<Utc>,
+) -> Change {
+    let nothing = Content {
+        name: sighting.provider_id.clone(),
+        region: None,
+        status: "unknown".to_owned(),
+        tags: Vec::new(),
+        attrs: Map::new(),
+        attribution: attribution.cloned().unwrap_or_default(),
+    };
+    let content = overlaid(&nothing, sighting);
+    let attribution = &content.attribution;
+    let mut changes = Map::new();
+    // Every field, so that replaying the events gives the row.
+    for (field, to) in [
+        ("name", Value::from(content.name.as_str())),
+        ("region", text(content.region.as_deref())),
+        ("status", Value::from(content.status.as_str())),
+        ("tags", Value::from(content.tags.clone())),
+        ("attrs", Value::Object(content.attrs.clone())),
+        ("cloud_project_id", project(attribution)),
+        ("tenant_id", text(attribution.tenant_id.as_deref())),
+        ("attribution", Value::from(attribution.rule.name())),
+        ("first_seen_at", instant(now)),
+    ] {
+        changes.insert(field.to_owned(), change(Value::Null, to));
+    }
+    Change::Discovered(Written {
+        id,
+        provider_id: sighting.provider_id.clone(),
+        version: 1,
+        content,
+        content_hash: sighting.hash,
+        changes,
+        left_tenant_id: None,
+    })
+}
+
+/// A thing that is stored and was seen; `None` if nothing is to be written.
+pub fn seen(
+    row: &Row,
+    sighting: &Sighting,
+    attribution: Option<&Attribution>,
+) -> Option<Change> {
+    let struck = row.strikes > 0;
+    let Some(before) = &row.content else {
+        return struck.then_some(Change::Cleared { id: row.id });
+    };
+    let mut after = overlaid(before, sighting);
+    after.attribution = before.attribution.revised(attribution);
+    let mut changes = differences(before, &after);
+    let only_tags = changes.len() == 1 && changes.contains_key("tags");
+    if let Some(deleted_at) = row.deleted_at {
+        changes.insert("deleted_at".to_owned(), change(instant(deleted_at), Value::Null));
+    } else if changes.is_empty() {
+        return match (row.content_hash == sighting.hash, struck) {
+            (true, false) => None,
+            (true, true) => Some(Change::Cleared { id: row.id }),
+            (false, struck) => Some(Change::Reread { id: row.id, content_hash: sighting.hash, struck }),
+        };
+    }
+    let left_tenant_id = before
+        .attribution
+        .tenant_id
+        .clone()
+        .filter(|tenant| after.attribution.tenant_id.as_ref() != Some(tenant));
+    let written = Written {
+        id: row.id,
+        provider_id: sighting.provider_id.clone(),
+        version: row.version + 1,
+        content: after,
+        content_hash: sighting.hash,
+        changes,
+        left_tenant_id,
+    };
+    Some(match (row.deleted_at, only_tags) {
+        (Some(_), _) => Change::Restored(written),
+        (None, true) => Change::Tagged(written),
+        (None, false) => Change::Updated(written),
+    })
+}
+
+/// What to do about live rows after a complete listing: strike the absent, forget the strikes of the present.
+pub fn absent(
+    live: &Population,
+    listing: &CompleteListing,
+    marker: &Marker,
+    proofs: Option<&Proofs>,
+    now: DateTime<Utc>,
+    spacing: Duration,
+) -> Absence {
+    let (present, missing): (Vec<&Live>, Vec<&Live>) =
+        live.notable.iter().partition(|row| listing.ids().contains(&row.provider_id));
+    let before = fingerprint(missing.iter().copied());
+    let mut changes: Vec<Change> =
+        present.iter().filter(|row| row.strikes > 0).map(|row| Change::Cleared { id: row.id }).collect();
+    let suspicion = suspicion(live.size, missing.len(), listing.ids().len());
+    let suspected = suspicion.is_some();
+    let reason = suspicion.filter(|_| !is_released(marker, before, now));
+    let mut left = missing.clone();
+    if reason.is_none() {
+        for row in &missing {
+            let change = struck(row, proofs, now, spacing);
+            if matches!(change, Some(Change::Deleted(_))) {
+                left.retain(|other| other.id != row.id);
+            }
+            changes.extend(change);
+        }
+    }
+    let verdict = if reason.is_some() { Verdict::Suspect } else { Verdict::Complete };
+    let fingerprint_after = fingerprint(left.into_iter());
+    Absence { verdict, reason, missing: missing.len(), suspected, fingerprint: before, fingerprint_after, changes }
+}
+
+/// Whether an absent row needs a proof before anything more can happen to it.
+pub fn is_due_for_proof(row: &Live, now: DateTime<Utc>, spacing: Duration) -> bool {
+    row.strikes >= 2 && is_spaced(row, now, spacing)
+}
+
+/// Runs that are no further apart than this prove nothing new.
+fn is_spaced(row: &Live, now: DateTime<Utc>, spacing: Duration) -> bool {
+    row.last_struck_at.is_none_or(|last| now - last >= delta(spacing))
+}
+
+/// `proofs` is `None` for a kind that DigitalOcean answers for by listing only.
+fn struck(row: &Live, proofs: Option<&Proofs>, now: DateTime<Utc>, spacing: Duration) -> Option<Change> {
+    if !is_spaced(row, now, spacing) {
+        return None;
+    }
+    let proof = match proofs {
+        Some(proofs) => proofs.get(&row.provider_id),
+        None => Some(&Proof::Gone),
+    };
+    match (row.strikes, proof) {
+        (0, _) => Some(Change::Struck { id: row.id, strikes: 1 }),
+        (1, _) => Some(Change::Struck { id: row.id, strikes: 2 }),
+        (_, Some(Proof::Gone)) => {
+            let mut changes = Map::new();
+            changes.insert("deleted_at".to_owned(), change(Value::Null, instant(now)));
+            Some(Change::Deleted(Tombstone {
+                id: row.id,
+                version: row.version + 1,
+                tenant_id: row.tenant_id.clone(),
+                changes,
+            }))
+        }
+        (_, Some(Proof::Alive)) => Some(Change::Contradicted { id: row.id }),
+        (_, Some(Proof::Unknown) | None) => Some(Change::Held { id: row.id }),
+    }
+}
+
+/// Too much at once is a lost scope or an outage until somebody, or time, says otherwise.
+fn suspicion(known: usize, missing: usize, listed: usize) -> Option<String> {
+    if known >= 3 && listed == 0 {
+        return Some(format!("the listing is empty and {known} were known"));
+    }
+    // missing / known >= 30%, without a fraction.
+    (missing >= 5 && missing * 10 >= known * 3).then(|| format!("{missing} of {known} are missing at once"))
+}
+
+/// Released by the operator for this one state, or because it has been the same for long enough.
+fn is_released(marker: &Marker, fingerprint: i64, now: DateTime<Utc>) -> bool {
+    let by_operator = marker.released_fingerprint == Some(fingerprint)
+        && marker.released_until.is_none_or(|until| now <= until);
+    // This run is one of the four.
+    let by_time = marker.suspect_fingerprint == Some(fingerprint)
+        && marker.suspect_count >= 3
+        && marker.suspect_since.is_some_and(|since| now - since >= TimeDelta::hours(1));
+    by_operator || by_time
+}
+
+fn fingerprint<'a>(missing: impl Iterator<Item = &'a Live>) -> i64 {
+    let mut ids: Vec<&str> = missing.map(|row| row.provider_id.as_str()).collect();
+    ids.sort_unstable();
+    let mut hash = Xxh3Default::new();
+    for id in ids {
+        hash.update(id.as_bytes());
+        hash.update(&[0]);
+    }
+    hash.digest().cast_signed()
+}
+
+/// The row with what was seen laid over it: what was not said stays as it was.
+fn overlaid(before: &Content, sighting: &Sighting) -> Content {
+    let mut after = before.clone();
+    if let Some(name) = &sighting.name {
+        after.name.clone_from(name);
+    }
+    if let Some(region) = &sighting.region {
+        after.region.clone_from(region);
+    }
+    if let Some(status) = &sighting.status {
+        after.status.clone_from(status);
+    }
+    if let Some(tags) = &sighting.tags {
+        after.tags.clone_from(tags);
+    }
+    for (key, value) in &sighting.attrs {
+        // Null where nothing was known says nothing new.
+        if !value.is_null() || after.attrs.contains_key(*key) {
+            after.attrs.insert((*key).to_owned(), value.clone());
+        }
+    }
+    after
+}
+
+/// `{field: {from, to}}`, kept fields by their own name: `attrs.size_slug`.
+fn differences(before: &Content, after: &Content) -> Map<String, Value> {
+    let (was, is) = (&before.attribution, &after.attribution);
+    let fields = [
+        ("name", Value::from(before.name.as_str()), Value::from(after.name.as_str())),
+        ("region", text(before.region.as_deref()), text(after.region.as_deref())),
+        ("status", Value::from(before.status.as_str()), Value::from(after.status.as_str())),
+        ("tags", Value::from(before.tags.clone()), Value::from(after.tags.clone())),
+        ("cloud_project_id", project(was), project(is)),
+        ("tenant_id", text(was.tenant_id.as_deref()), text(is.tenant_id.as_deref())),
+        ("attribution", Value::from(was.rule.name()), Value::from(is.rule.name())),
+    ];
+    let mut changes: Map<String, Value> = fields
+        .into_iter()
+        .filter(|(_, from, to)| from != to)
+        .map(|(field, from, to)| (field.to_owned(), change(from, to)))
+        .collect();
+    for (key, to) in &after.attrs {
+        let from = before.attrs.get(key);
+        if from != Some(to) {
+            changes.insert(format!("attrs.{key}"), change(from.cloned().unwrap_or(Value::Null), to.clone()));
+        }
+    }
+    changes
+}
+
+fn change(from: Value, to: Value) -> Value {
+    Value::Object(BTreeMap::from([("from".to_owned(), from), ("to".to_owned(), to)]).into_iter().collect())
+}
+
+fn text(value: Option<&str>) -> Value {
+    value.map_or(Value::Null, Value::from)
+}
+
+fn project(attribution: &Attribution) -> Value {
+    attribution.cloud_project_id.map_or(Value::Null, |id| Value::from(id.to_string()))
+}
+
+fn instant(at: DateTime<Utc>) -> Value {
+    Value::from(at.to_rfc3339_opts(SecondsFormat::Micros, true))
+}
+
+#[cfg(test)]
+mod tests;

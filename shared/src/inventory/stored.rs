@@ -1,0 +1,166 @@
+//! What the mirror holds: the rows that a plan is made from.
+//!
+//! Read under the mirror lock, but for [`known`] and `struck`, which only save work: what they say is checked
+//! again under the lock. Rows are named where they contradict themselves, never guessed at.
+
+use std::collections::BTreeMap;
+
+use futures_util::TryStreamExt;
+use serde_json::{Map, Value};
+use sqlx::{Postgres, Transaction};
+
+use super::Error;
+use super::attribution::{Attribution, Rule};
+use super::plan::{Content, Live, Marker, Population, Row};
+use crate::database::Pool;
+use crate::digitalocean::listing::CompleteListing;
+use crate::kinds::{Kind, PROVIDER, Sighting};
+
+/// The hashes of a kind's live rows, as they were a moment ago: equal items can be dropped page by page.
+#[derive(Debug, Default)]
+pub struct Known {
+    hashes: BTreeMap<Box<str>, i64>,
+}
+
+impl Known {
+    /// Whether this sighting says nothing new about a live row.
+    pub fn holds(&self, sighting: &Sighting) -> bool {
+        self.hashes.get(sighting.provider_id.as_str()) == Some(&sighting.hash)
+    }
+}
+
+/// Reads the hashes of a kind.
+///
+/// # Errors
+/// When the database cannot be used.
+pub async fn known(pool: &Pool, kind: &'static Kind) -> Result<Known, Error> {
+    let mut rows = sqlx::query!(
+        "SELECT provider_id, content_hash FROM cloud_resources
+         WHERE provider = $1 AND kind = $2 AND deleted_at IS NULL",
+        PROVIDER,
+        kind.name
+    )
+    .fetch(pool);
+    let mut hashes = BTreeMap::new();
+    while let Some(row) = rows.try_next().await? {
+        hashes.insert(row.provider_id.into_boxed_str(), row.content_hash);
+    }
+    Ok(Known { hashes })
+}
+
+/// Live rows with a strike, the longest waiting first.
+pub(super) async fn struck(pool: &Pool, kind: &'static Kind) -> Result<Vec<Live>, Error> {
+    let rows = sqlx::query_as!(
+        Live,
+        r#"SELECT id, provider_id, version, stale_strike_count AS strikes, last_struck_at, tenant_id
+           FROM cloud_resources
+           WHERE provider = $1 AND kind = $2 AND stale_strike_count BETWEEN 1 AND 2 AND deleted_at IS NULL
+           ORDER BY last_struck_at, id"#,
+        PROVIDER,
+        kind.name
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows)
+}
+
+/// The stored rows of these sightings, by provider id; content only where it may be needed.
+pub(super) async fn rows(
+    door: &mut Transaction<'_, Postgres>,
+    kind: &'static Kind,
+    sightings: &[Sighting],
+) -> Result<BTreeMap<String, Row>, Error> {
+    let ids: Vec<&str> = sightings.iter().map(|sighting| sighting.provider_id.as_str()).collect();
+    let hashes: Vec<i64> = sightings.iter().map(|sighting| sighting.hash).collect();
+    let rows = sqlx::query!(
+        r#"SELECT r.id, r.provider_id, r.content_hash, r.version, r.stale_strike_count, r.deleted_at,
+                  r.name, r.region, r.status, r.tags, r.cloud_project_id, r.tenant_id, r.attribution,
+                  CASE WHEN r.content_hash <> t.hash OR r.deleted_at IS NOT NULL THEN r.attrs::text END AS attrs
+           FROM unnest($3::text[], $4::bigint[]) AS t(provider_id, hash)
+           JOIN cloud_resources r ON r.provider = $1 AND r.kind = $2 AND r.provider_id = t.provider_id"#,
+        PROVIDER,
+        kind.name,
+        &ids as _,
+        &hashes
+    )
+    .fetch_all(&mut **door)
+    .await?;
+    let mut found = BTreeMap::new();
+    for row in rows {
+        let contradiction = |what| Error::Contradiction {
+            kind: kind.name,
+            provider_id: row.provider_id.clone(),
+            what,
+        };
+        let content = match row.attrs {
+            None => None,
+            Some(attrs) => Some(Content {
+                name: row.name,
+                region: row.region,
+                status: row.status,
+                tags: row.tags,
+                attrs: serde_json::from_str::<Map<String, Value>>(&attrs)
+                    .map_err(|_| contradiction("its attrs are not an object"))?,
+                attribution: Attribution {
+                    cloud_project_id: row.cloud_project_id,
+                    tenant_id: row.tenant_id,
+                    rule: Rule::named(&row.attribution)
+                        .ok_or_else(|| contradiction("its attribution is no rule"))?,
+                },
+            }),
+        };
+        let stored = Row {
+            id: row.id,
+            content_hash: row.content_hash,
+            version: row.version,
+            strikes: row.stale_strike_count,
+            deleted_at: row.deleted_at,
+            content,
+        };
+        found.insert(row.provider_id, stored);
+    }
+    Ok(found)
+}
+
+/// How many live rows there are, and those that striking may concern.
+pub(super) async fn live(
+    door: &mut Transaction<'_, Postgres>,
+    kind: &'static Kind,
+    listing: &CompleteListing,
+) -> Result<Population, Error> {
+    let mut rows = sqlx::query_as!(
+        Live,
+        r#"SELECT id, provider_id, version, stale_strike_count AS strikes, last_struck_at, tenant_id
+           FROM cloud_resources WHERE provider = $1 AND kind = $2 AND deleted_at IS NULL"#,
+        PROVIDER,
+        kind.name
+    )
+    .fetch(&mut **door);
+    let mut population = Population::default();
+    while let Some(row) = rows.try_next().await? {
+        population.size += 1;
+        if row.strikes > 0 || !listing.ids().contains(&row.provider_id) {
+            population.notable.push(row);
+        }
+    }
+    population.notable.sort_unstable_by(|a, b| a.provider_id.cmp(&b.provider_id));
+    Ok(population)
+}
+
+/// What is remembered of a kind's listings; nothing, before its first.
+pub(super) async fn marker(
+    door: &mut Transaction<'_, Postgres>,
+    kind: &'static Kind,
+) -> Result<Marker, Error> {
+    let marker = sqlx::query_as!(
+        Marker,
+        "SELECT last_complete_at, suspect_since, suspect_fingerprint, suspect_count, released_fingerprint,
+                released_until
+         FROM sync_markers WHERE provider = $1 AND kind = $2",
+        PROVIDER,
+        kind.name
+    )
+    .fetch_optional(&mut **door)
+    .await?;
+    Ok(marker.unwrap_or_default())
+}

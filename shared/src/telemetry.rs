@@ -1,0 +1,36 @@
+//! Log lines: JSON on AWS, one line per event, with the field names that queries rely on.
+//!
+//! Called once by each binary before anything else. It sets the panic hook too: a panic is logged by its
+//! place, never by its message, because a message may quote data. It refuses to log SQL or HTTP of the
+//! libraries below us at any level that `LOG_LEVEL` can ask for by a plain word.
+
+use std::sync::Once;
+
+use tracing_subscriber::EnvFilter;
+
+static STARTED: Once = Once::new();
+
+/// Starts logging for this program; later calls change nothing. `level` is a word such as `info` or `debug`.
+pub fn init(level: &str) {
+    STARTED.call_once(|| {
+        let level = match level.to_ascii_lowercase().as_str() {
+            level @ ("trace" | "debug" | "info" | "warn" | "error") => level.to_owned(),
+            _ => "info".to_owned(),
+        };
+        // Dependencies at `warn`: at `debug` several of them print headers, and a header may be a token.
+        let filter = EnvFilter::new(format!("warn,shared={level},functions={level}"));
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .with_env_filter(filter)
+            .with_writer(std::io::stdout)
+            .finish();
+        drop(tracing::subscriber::set_global_default(subscriber));
+        std::panic::set_hook(Box::new(|info| {
+            let place = info.location().map(|l| format!("{}:{}", l.file(), l.line())).unwrap_or_default();
+            tracing::error!(place, "panicked");
+        }));
+    });
+}

@@ -1,0 +1,51 @@
+//! The harness as a program: `make test`, `make run` and `make prepare` are thin covers of it.
+//!
+//! ```text
+//! harness with-services -- COMMAND …   run a command beside Postgres, moto and the rest; its exit code is ours
+//! harness run [--do live]              the local stack, until Ctrl-C
+//! harness prepare [--check]            write, or check, the prepared queries in .sqlx
+//! ```
+//!
+//! It prints one sentence and exits with 1 when it cannot do what was asked.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for people: this is its way to talk"
+)]
+
+use std::process::ExitCode;
+
+use harness::failure::{Doing, Failure};
+use harness::prepare;
+
+const USAGE: &str = "usage: harness with-services -- COMMAND … | run [--do live] | prepare [--check]";
+
+fn main() -> ExitCode {
+    match command() {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("harness: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command() -> Result<ExitCode, Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .doing("start")?;
+    match words.as_slice() {
+        ["prepare"] => println!("{}", runtime.block_on(prepare::write(&say))?),
+        ["prepare", "--check"] => println!("{}", runtime.block_on(prepare::check(&say))?),
+        _ => return Err(Failure::new(USAGE)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn say(line: &str) {
+    println!("· {line}");
+}

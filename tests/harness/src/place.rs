@@ -1,0 +1,75 @@
+//! Where things are on this machine: the repository, its `.local` folder, the environment, free ports, the time.
+//!
+//! The one place of the harness that reads the process's environment and clock. Everything it makes lies in
+//! `.local` of the repository (ignored by git) or in the temporary folder.
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::failure::{Doing, Failure};
+
+/// The repository: two folders above this package.
+pub fn repository() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().nth(2).unwrap_or(package).to_owned()
+}
+
+/// A path below `.local`, whose folder is made.
+pub fn local(path: &str) -> Result<PathBuf, Failure> {
+    let path = repository().join(".local").join(path);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).doing(format!("make {}", folder.display()))?;
+    }
+    Ok(path)
+}
+
+/// An environment variable; an empty one counts as not set.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the harness is a program of its own; this is its one reader"
+)]
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The folders of PATH.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the harness is a program of its own; this is its one reader"
+)]
+pub fn search_path() -> OsString {
+    std::env::var_os("PATH").unwrap_or_default()
+}
+
+/// Time since 1970, for tokens and deadlines: the harness plays the outside world, which has a clock.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "plays AWS and the token issuer, which read their own clock"
+)]
+pub fn since_1970() -> Duration {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> Result<u16, Failure> {
+    let listener = TcpListener::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).doing("open a port")?;
+    Ok(listener.local_addr().doing("read a port")?.port())
+}
+
+/// Refuses a port that somebody listens on, naming it and what it is for.
+pub fn claim_port(port: u16, purpose: &str) -> Result<(), Failure> {
+    // Also on all addresses: a server there would answer in our place on some systems.
+    for address in [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED] {
+        if TcpListener::bind(SocketAddrV4::new(address, port)).is_err() {
+            return Err(Failure::new(format!(
+                "port {port} is busy, and {purpose} needs it"
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,242 @@
+//! A server as tests see it: logins, one migrated template, and a database of one's own for whoever asks.
+//!
+//! Roles belong to the server, so they are made once and a lost race is fine. The template is migrated once per
+//! run; a clone of it takes tens of milliseconds. A [`Database`] is dropped with its owner, sessions and all. It
+//! refuses connections to the template, because Postgres cannot clone a database that somebody uses.
+
+use std::str::FromStr;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use url::Url;
+use uuid::Uuid;
+
+use crate::failure::{Doing, Failure};
+
+use super::server::PASSWORD;
+
+/// The roles that migrations grant to; a test holds them against the service's own list.
+pub const ROLES: [&str; 4] = [
+    "arcadia_tenant",
+    "arcadia_operator",
+    "arcadia_api",
+    "arcadia_sync",
+];
+
+/// Logins as a deployment has them, and one of the local stack that is both.
+const LOGINS: [(&str, &[&str]); 3] = [
+    ("arcadia_api_login", &["arcadia_api"]),
+    ("arcadia_sync_login", &["arcadia_sync"]),
+    ("arcadia_local_login", &["arcadia_api", "arcadia_sync"]),
+];
+
+/// A server that databases can be had from.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    url: String,
+    template: String,
+}
+
+impl Cluster {
+    /// Makes roles, logins and the template. The caller removes the template with [`Cluster::remove`] if the
+    /// server outlives it.
+    #[cfg(feature = "stack")]
+    pub async fn prepare(server: &super::Server) -> Result<Self, Failure> {
+        let template = format!("arcadia_template_{}", Uuid::now_v7().simple());
+        make_logins(server.url()).await?;
+        execute(server.url(), &format!("CREATE DATABASE {template}")).await?;
+        let cluster = Self {
+            url: server.url().to_owned(),
+            template,
+        };
+        let url = with_database(&cluster.url, &cluster.template)?;
+        let options = PgConnectOptions::from_str(&url).doing("read the template's URL")?;
+        shared::database::migrate(&options)
+            .await
+            .doing("migrate the template database")?;
+        let closed = format!(
+            "ALTER DATABASE {} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false",
+            cluster.template
+        );
+        execute(&cluster.url, &closed).await?;
+        Ok(cluster)
+    }
+
+    /// A server and template that somebody else has prepared.
+    pub fn attach(url: &str, template: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            template: template.to_owned(),
+        }
+    }
+
+    /// The superuser's URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The template's name.
+    pub fn template(&self) -> &str {
+        &self.template
+    }
+
+    /// A migrated database of one's own.
+    pub async fn database(&self) -> Result<Database, Failure> {
+        self.named(&format!("arcadia_test_{}", Uuid::now_v7().simple()))
+            .await
+    }
+
+    /// The same under a given name.
+    pub async fn named(&self, name: &str) -> Result<Database, Failure> {
+        execute(
+            &self.url,
+            &format!("CREATE DATABASE {name} TEMPLATE {}", self.template),
+        )
+        .await?;
+        Ok(Database {
+            server: self.url.clone(),
+            name: name.to_owned(),
+        })
+    }
+
+    /// An empty database, not migrated.
+    pub async fn empty(&self) -> Result<Database, Failure> {
+        Database::empty(&self.url).await
+    }
+
+    /// Removes the template.
+    pub async fn remove(self) -> Result<(), Failure> {
+        let open = format!("ALTER DATABASE {} WITH IS_TEMPLATE false", self.template);
+        execute(&self.url, &open).await?;
+        execute(
+            &self.url,
+            &format!("DROP DATABASE {} WITH (FORCE)", self.template),
+        )
+        .await
+    }
+}
+
+/// A database that lives as long as this value.
+#[derive(Debug)]
+pub struct Database {
+    server: String,
+    name: String,
+}
+
+impl Database {
+    /// An empty one, not migrated.
+    pub async fn empty(server: &str) -> Result<Self, Failure> {
+        let name = format!("arcadia_test_{}", Uuid::now_v7().simple());
+        execute(server, &format!("CREATE DATABASE {name} TEMPLATE template0")).await?;
+        Ok(Self {
+            server: server.to_owned(),
+            name,
+        })
+    }
+
+    /// The superuser's URL: sees all rows, whatever row-level security says.
+    pub fn url(&self) -> String {
+        with_database(&self.server, &self.name).unwrap_or_default()
+    }
+
+    /// The URL of one of the logins, such as `arcadia_sync_login`.
+    pub fn url_as(&self, login: &str) -> String {
+        let Ok(mut url) = Url::parse(&self.url()) else {
+            return String::new();
+        };
+        let _ = url.set_username(login);
+        let _ = url.set_password(Some(PASSWORD));
+        url.into()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (server, statement) = (
+            self.server.clone(),
+            format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name),
+        );
+        // A thread of its own, because a runtime cannot be entered twice. A server that is gone took it along.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .ok()?;
+            runtime.block_on(execute(&server, &statement)).ok()
+        });
+        let _ = dropped.join();
+    }
+}
+
+/// Makes the roles and the logins, as often as wanted and by as many at once.
+pub(crate) async fn make_logins(server: &str) -> Result<(), Failure> {
+    let mut statements = String::new();
+    let mut tolerant = |statement: &str| {
+        statements.push_str(&format!(
+            "DO $$ BEGIN {statement}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;\n"
+        ));
+    };
+    for role in ROLES {
+        tolerant(&format!("CREATE ROLE {role} NOLOGIN"));
+    }
+    for (login, roles) in LOGINS {
+        let options = format!("LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD '{PASSWORD}'");
+        tolerant(&format!("CREATE ROLE {login} {options}"));
+        for role in roles {
+            // One that is granted already is only a notice.
+            tolerant(&format!("GRANT {role} TO {login}"));
+        }
+    }
+    execute(server, &statements).await
+}
+
+/// Statements that only contain names made here.
+pub(crate) async fn execute(url: &str, statements: &str) -> Result<(), Failure> {
+    let options = PgConnectOptions::from_str(url).doing("read a Postgres URL")?;
+    let mut connection: PgConnection = options.connect().await.doing("reach Postgres")?;
+    for statement in statements.split_inclusive(";\n") {
+        let done = sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut connection)
+            .await;
+        let first = statement.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
+        done.doing(format!("do {first}"))?;
+    }
+    connection.close().await.doing("leave Postgres")
+}
+
+/// The same server, another database.
+pub(crate) fn with_database(server: &str, name: &str) -> Result<String, Failure> {
+    let mut url = Url::parse(server).doing("read a Postgres URL")?;
+    url.set_path(name);
+    Ok(url.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(feature = "stack")]
+    #[test]
+    fn the_roles_are_those_of_the_service() {
+        assert_eq!(ROLES, shared::database::ROLES);
+    }
+
+    #[test]
+    fn urls_keep_everything_but_what_is_changed() {
+        let database = Database {
+            server: "postgres://p:x@127.0.0.1:5433/postgres".into(),
+            name: "a".into(),
+        };
+        assert_eq!(database.url(), "postgres://p:x@127.0.0.1:5433/a");
+        assert_eq!(
+            database.url_as("arcadia_sync_login"),
+            "postgres://arcadia_sync_login:local@127.0.0.1:5433/a"
+        );
+        std::mem::forget(database);
+    }
+}

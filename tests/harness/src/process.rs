@@ -1,0 +1,178 @@
+//! Child processes that never outlive us, each in a process group of its own and killed as a group.
+//!
+//! A [`Group`] stops its processes when dropped. That does not help when we are killed ourselves (Ctrl-C of a
+//! test, SIGKILL of the harness), so every group is also told to the warden: a shell that reads a pipe from us
+//! and, when the pipe closes, ends whatever is still registered and deletes what was to be deleted. Nothing
+//! here waits for ever.
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, kill_process_group, test_kill_process_group};
+
+pub use rustix::process::Signal;
+
+use crate::failure::{Doing, Failure};
+
+/// A child and all that it starts, unless that leaves the group.
+pub struct Group {
+    child: Child,
+    name: String,
+    polite: Signal,
+    patience: Duration,
+    ended: Option<ExitStatus>,
+}
+
+impl Group {
+    /// Starts a program as the leader of a group of its own. `polite` asks it to stop; when it has not within
+    /// `patience`, it is killed.
+    pub fn spawn(
+        name: &str,
+        command: &mut Command,
+        polite: Signal,
+        patience: Duration,
+    ) -> Result<Self, Failure> {
+        let child = command.process_group(0).spawn();
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = child.doing(format!("start {name} ({program})"))?;
+        let group = Self {
+            child,
+            name: name.to_owned(),
+            polite,
+            patience,
+            ended: None,
+        };
+        Warden::tell(&format!("group {}", group.registered()));
+        Ok(group)
+    }
+
+    /// How the warden knows it: signal and id.
+    fn registered(&self) -> String {
+        format!("{}:{}", self.polite.as_raw(), self.pid())
+    }
+
+    /// The leader's process id, which is the group's too.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The child, for its pipes.
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// The leader's end, if it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        if self.ended.is_none() {
+            self.ended = self.child.try_wait().ok().flatten();
+        }
+        self.ended
+    }
+
+    /// Sends a signal to the whole group.
+    pub fn signal(&self, signal: Signal) {
+        // A group that is already gone is what was wanted.
+        let _ = kill_process_group(Pid::from_child(&self.child), signal);
+    }
+
+    /// Waits at most this long for the leader to end.
+    pub fn wait(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.ended() {
+                return Some(status);
+            }
+            if start.elapsed() >= patience {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Asks, waits, kills. Called again it does nothing.
+    pub fn stop(&mut self) {
+        let group = Pid::from_child(&self.child);
+        if self.ended().is_none() {
+            self.signal(self.polite);
+            self.wait(self.patience);
+        }
+        // The leader may be gone and its children not.
+        if self.ended().is_none() || test_kill_process_group(group).is_ok() {
+            self.signal(Signal::KILL);
+            self.wait(Duration::from_secs(5));
+        }
+        Warden::tell(&format!("gone {}", self.registered()));
+    }
+
+    /// The name it was started under.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Has a folder deleted at our end, however we end. The owner deletes it in the ordinary case.
+pub fn delete_at_the_end(folder: &Path) {
+    Warden::tell(&format!("folder {}", folder.display()));
+}
+
+struct Warden {
+    _child: Child,
+    pipe: ChildStdin,
+}
+
+static WARDEN: Mutex<Option<Warden>> = Mutex::new(None);
+
+/// Each its polite signal first, KILL two seconds later.
+const SCRIPT: &str = r#"
+trap '' INT TERM HUP QUIT
+groups=' '; folders=''
+while read -r verb what; do
+  case $verb in
+    group) groups="$groups$what " ;;
+    gone) groups="${groups%% $what *} ${groups#* $what }" ;;
+    folder) folders="$folders$what
+" ;;
+  esac
+done
+for group in $groups; do kill "-${group%%:*}" -- "-${group#*:}"; done
+[ "$groups" = ' ' ] || sleep 2
+for group in $groups; do kill -KILL -- "-${group#*:}"; done
+printf '%s' "$folders" | while read -r folder; do rm -rf -- "$folder"; done
+"#;
+
+impl Warden {
+    fn tell(line: &str) {
+        let Ok(mut warden) = WARDEN.lock() else { return };
+        if warden.is_none() {
+            *warden = Self::start();
+        }
+        if let Some(warden) = warden.as_mut() {
+            // Without a warden an ordinary end still tidies up.
+            let _ = writeln!(warden.pipe, "{line}");
+        }
+    }
+
+    fn start() -> Option<Self> {
+        let mut child = Command::new("sh")
+            .args(["-c", SCRIPT, "harness-warden"])
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let pipe = child.stdin.take()?;
+        Some(Self { _child: child, pipe })
+    }
+}

@@ -1,0 +1,97 @@
+//! One page of a listing in DO's envelope.
+//!
+//! Rows are finished JSON; the page is their concatenation between a root key and `links` and `meta`. Built
+//! by `api`, bent by `effects`, rendered once. It refuses to look into rows.
+
+use axum::body::Bytes;
+use serde_json::{Value, json};
+
+/// What stands under the root key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    List,
+    Null,
+    Object,
+}
+
+#[derive(Debug)]
+pub struct Page {
+    pub root: String,
+    pub rows: Vec<Bytes>,
+    pub shape: Shape,
+    /// None: a listing that knows no paging, or a fault.
+    pub meta: Option<Value>,
+    pub links: Option<Links>,
+}
+
+#[derive(Debug, Default)]
+pub struct Links {
+    pub first: Option<String>,
+    pub prev: Option<String>,
+    pub next: Option<String>,
+    pub last: Option<String>,
+}
+
+impl Links {
+    /// As DO writes them: `first` and `prev` from the second page on, `next` and `last` before the last.
+    pub fn new(page: u64, last: u64, url: impl Fn(u64) -> String) -> Self {
+        let (later, earlier) = (page < last, page > 1 && last > 1);
+        Self {
+            first: earlier.then(|| url(1)),
+            prev: earlier.then(|| url(page.min(last + 1) - 1)),
+            next: later.then(|| url(page + 1)),
+            last: later.then(|| url(last)),
+        }
+    }
+
+    fn json(&self) -> Value {
+        let all = [
+            ("first", &self.first),
+            ("prev", &self.prev),
+            ("next", &self.next),
+            ("last", &self.last),
+        ];
+        let pages: serde_json::Map<_, _> = all
+            .into_iter()
+            .filter_map(|(name, url)| Some((name.to_owned(), Value::from(url.as_deref()?))))
+            .collect();
+        if pages.is_empty() {
+            json!({})
+        } else {
+            json!({ "pages": pages })
+        }
+    }
+}
+
+impl Page {
+    pub fn render(&self) -> Bytes {
+        let size: usize = self.rows.iter().map(|row| row.len() + 1).sum();
+        let mut out = Vec::with_capacity(size + 1024);
+        out.push(b'{');
+        out.extend_from_slice(Value::from(self.root.as_str()).to_string().as_bytes());
+        match self.shape {
+            Shape::Null => out.extend_from_slice(b":null"),
+            Shape::Object => out.extend_from_slice(b":{}"),
+            Shape::List => {
+                out.extend_from_slice(b":[");
+                for (position, row) in self.rows.iter().enumerate() {
+                    if position > 0 {
+                        out.push(b',');
+                    }
+                    out.extend_from_slice(row);
+                }
+                out.push(b']');
+            }
+        }
+        if let Some(links) = &self.links {
+            out.extend_from_slice(b",\"links\":");
+            out.extend_from_slice(links.json().to_string().as_bytes());
+        }
+        if let Some(meta) = &self.meta {
+            out.extend_from_slice(b",\"meta\":");
+            out.extend_from_slice(meta.to_string().as_bytes());
+        }
+        out.push(b'}');
+        Bytes::from(out)
+    }
+}
