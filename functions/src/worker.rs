@@ -25,7 +25,11 @@ const PREPARATION: Duration = Duration::from_secs(2);
 
 /// Runs a sync worker until Lambda ends the sandbox.
 pub fn sync(worker: &'static Worker) -> ExitCode {
-    start(worker.name, |environment| environment.worker(worker.purpose), |config| serve_sync(worker, config))
+    start(
+        worker.name,
+        |environment| environment.worker(worker.purpose),
+        |config| serve_sync(worker, config),
+    )
 }
 
 /// Runs `migrate`: each event applies what is missing and answers with the schema's version.
@@ -51,7 +55,11 @@ pub(crate) fn start<C, F: Future<Output = Result<(), lambda_runtime::Error>>>(
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            tracing::error!(function = name, error_class = "runtime", "the async runtime cannot be made: {error}");
+            tracing::error!(
+                function = name,
+                error_class = "runtime",
+                "the async runtime cannot be made: {error}"
+            );
             return ExitCode::FAILURE;
         }
     };
@@ -65,7 +73,12 @@ pub(crate) fn start<C, F: Future<Output = Result<(), lambda_runtime::Error>>>(
 }
 
 async fn serve_sync(worker: &'static Worker, config: WorkerConfig) -> Result<(), lambda_runtime::Error> {
-    let shell = Shell { worker, config, secrets: Secrets::default(), station: OnceCell::new() };
+    let shell = Shell {
+        worker,
+        config,
+        secrets: Secrets::default(),
+        station: OnceCell::new(),
+    };
     drop(tokio::time::timeout(PREPARATION, shell.prepare()).await);
     let shell = &shell;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| shell.handle(event))).await
@@ -86,10 +99,12 @@ impl Shell {
                 let station = Station::set_up(self.config.clone(), self.secrets.clone())
                     .await
                     .map_err(|error| ("set_up", error.to_string()))?;
-                database::check_schema(&station.pool).await.map_err(|error| match error {
-                    DatabaseError::SchemaTooOld { .. } => ("schema", error.to_string()),
-                    error => ("database", error.to_string()),
-                })?;
+                database::check_schema(&station.pool)
+                    .await
+                    .map_err(|error| match error {
+                        DatabaseError::SchemaTooOld { .. } => ("schema", error.to_string()),
+                        error => ("database", error.to_string()),
+                    })?;
                 Ok(station)
             })
             .await
@@ -107,9 +122,10 @@ impl Shell {
         };
         log(&report, &event.context.request_id);
         match (report.outcome, report.error_class) {
-            (RunOutcome::Failed, class) => {
-                Err(diagnostic(class.unwrap_or("failed"), report.error.unwrap_or_default()))
-            }
+            (RunOutcome::Failed, class) => Err(diagnostic(
+                class.unwrap_or("failed"),
+                report.error.unwrap_or_default(),
+            )),
             _ => Ok(report),
         }
     }
@@ -156,7 +172,10 @@ fn read_tick(payload: Value) -> Result<Tick, String> {
                 .with_timezone(&Utc),
         ),
     };
-    Ok(Tick { scheduled_for, max_age: payload.max_age_seconds.map(Duration::from_secs) })
+    Ok(Tick {
+        scheduled_for,
+        max_age: payload.max_age_seconds.map(Duration::from_secs),
+    })
 }
 
 /// What the invocation has left. A deadline before 2020 is no deadline: `cargo lambda watch` sends a duration.
@@ -165,13 +184,19 @@ fn time_left(context: &Context) -> Option<Duration> {
     if context.deadline < YEAR_2020 {
         return None;
     }
-    #[expect(clippy::disallowed_methods, reason = "Lambda's deadline is given on this machine's clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "Lambda's deadline is given on this machine's clock"
+    )]
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
     Some(Duration::from_millis(context.deadline).saturating_sub(now))
 }
 
 fn diagnostic(class: &str, message: impl Into<String>) -> Diagnostic {
-    Diagnostic { error_type: class.to_owned(), error_message: message.into() }
+    Diagnostic {
+        error_type: class.to_owned(),
+        error_message: message.into(),
+    }
 }
 
 /// One line per run, whatever came of it.
@@ -197,7 +222,9 @@ fn log(report: &Report, request_id: &str) {
     }
     match report.outcome {
         RunOutcome::Failed => line!(error),
-        RunOutcome::Suspect | RunOutcome::Unreadable | RunOutcome::Incomplete | RunOutcome::RateLimited => line!(warn),
+        RunOutcome::Suspect | RunOutcome::Unreadable | RunOutcome::Incomplete | RunOutcome::RateLimited => {
+            line!(warn)
+        }
         RunOutcome::Complete | RunOutcome::Busy | RunOutcome::Stale | RunOutcome::Done => line!(info),
     }
 }
@@ -210,10 +237,14 @@ mod tests {
     fn a_payload_is_a_tick_or_an_error_that_names_the_offender() {
         assert_eq!(read_tick(serde_json::json!({})), Ok(Tick::default()));
         assert_eq!(read_tick(Value::Null), Ok(Tick::default()));
-        let tick = read_tick(serde_json::json!({"scheduled_time": "2026-11-21T10:00:00Z", "max_age_seconds": 900}));
+        let tick =
+            read_tick(serde_json::json!({"scheduled_time": "2026-11-21T10:00:00Z", "max_age_seconds": 900}));
         assert_eq!(tick.unwrap().max_age, Some(Duration::from_secs(900)));
         for (payload, named) in [
-            (serde_json::json!({"scheduled_time": "ten o'clock"}), "scheduled_time"),
+            (
+                serde_json::json!({"scheduled_time": "ten o'clock"}),
+                "scheduled_time",
+            ),
             (serde_json::json!({"scheduled_time": 5}), "string"),
             (serde_json::json!({"max_age_seconds": -1}), "-1"),
             (serde_json::json!([]), "tick"),

@@ -134,7 +134,10 @@ pub struct Environment {
 
 impl Environment {
     /// This process's environment. An empty variable counts as not set: that is how a template says "off".
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the environment"
+    )]
     pub fn process() -> Self {
         Self::of(std::env::vars())
     }
@@ -142,7 +145,10 @@ impl Environment {
     /// The given variables.
     pub fn of<K: Into<String>, V: Into<String>>(variables: impl IntoIterator<Item = (K, V)>) -> Self {
         let variables = variables.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
-        Self { variables, problems: Vec::new() }
+        Self {
+            variables,
+            problems: Vec::new(),
+        }
     }
 
     /// How much to log: `LOG_LEVEL`, a word such as `debug`; `info` if it is not set.
@@ -173,7 +179,9 @@ impl Environment {
                 strike_spacing,
                 lease,
             }),
-            _ => Err(ConfigError { problems: self.problems }),
+            _ => Err(ConfigError {
+                problems: self.problems,
+            }),
         }
     }
 
@@ -192,8 +200,10 @@ impl Environment {
             tokens.audience = audience;
         }
         if let Some(list) = self.get("JWT_ALGORITHMS") {
-            let parsed: Result<Vec<_>, _> =
-                list.split(',').map(|name| auth::Algorithm::from_str(name.trim())).collect();
+            let parsed: Result<Vec<_>, _> = list
+                .split(',')
+                .map(|name| auth::Algorithm::from_str(name.trim()))
+                .collect();
             match parsed {
                 Ok(algorithms) => tokens.algorithms = algorithms,
                 Err(_) => self.problem("JWT_ALGORITHMS may list HS256, HS384 and HS512 only"),
@@ -201,10 +211,15 @@ impl Environment {
         }
         let cors_allow_origins = self.origins();
         match (database, guardian) {
-            (Some(database), Some(guardian)) if self.problems.is_empty() => {
-                Ok(ApiConfig { database, guardian, tokens, cors_allow_origins })
-            }
-            _ => Err(ConfigError { problems: self.problems }),
+            (Some(database), Some(guardian)) if self.problems.is_empty() => Ok(ApiConfig {
+                database,
+                guardian,
+                tokens,
+                cors_allow_origins,
+            }),
+            _ => Err(ConfigError {
+                problems: self.problems,
+            }),
         }
     }
 
@@ -215,12 +230,17 @@ impl Environment {
     pub fn migrate(mut self) -> Result<DatabaseConfig, ConfigError> {
         match self.database() {
             Some(database) if self.problems.is_empty() => Ok(database),
-            _ => Err(ConfigError { problems: self.problems }),
+            _ => Err(ConfigError {
+                problems: self.problems,
+            }),
         }
     }
 
     fn get(&self, name: &str) -> Option<String> {
-        self.variables.get(name).filter(|value| !value.is_empty()).cloned()
+        self.variables
+            .get(name)
+            .filter(|value| !value.is_empty())
+            .cloned()
     }
 
     fn problem(&mut self, text: impl Into<String>) {
@@ -260,11 +280,18 @@ impl Environment {
             }
         };
         let (host, name) = (self.get("DATABASE_HOST"), self.get("DATABASE_NAME"));
-        source.map(|source| DatabaseConfig { source, host, port, name })
+        source.map(|source| DatabaseConfig {
+            source,
+            host,
+            port,
+            name,
+        })
     }
 
     fn base_url(&mut self) -> Option<Url> {
-        let text = self.get("DO_API_BASE_URL").unwrap_or_else(|| "https://api.digitalocean.com".to_owned());
+        let text = self
+            .get("DO_API_BASE_URL")
+            .unwrap_or_else(|| "https://api.digitalocean.com".to_owned());
         let Ok(url) = Url::parse(&text) else {
             self.problem("DO_API_BASE_URL is not a URL");
             return None;
@@ -276,7 +303,9 @@ impl Environment {
             None => false,
         };
         if !(url.scheme() == "https" || (url.scheme() == "http" && loopback)) {
-            self.problem("DO_API_BASE_URL must be https (http is for this machine only): a token travels there");
+            self.problem(
+                "DO_API_BASE_URL must be https (http is for this machine only): a token travels there",
+            );
             return None;
         }
         if url.path() != "/" || url.query().is_some() || !url.username().is_empty() {
@@ -329,12 +358,18 @@ impl Environment {
 
     fn origins(&mut self) -> Vec<String> {
         let list = self.get("CORS_ALLOW_ORIGINS").unwrap_or_default();
-        let origins: Vec<String> =
-            list.split(',').map(str::trim).filter(|o| !o.is_empty()).map(str::to_owned).collect();
+        let origins: Vec<String> = list
+            .split(',')
+            .map(str::trim)
+            .filter(|o| !o.is_empty())
+            .map(str::to_owned)
+            .collect();
         for origin in &origins {
             let exact = Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
             if !exact {
-                self.problem(format!("CORS_ALLOW_ORIGINS lists {origin:?}, which is not an exact origin"));
+                self.problem(format!(
+                    "CORS_ALLOW_ORIGINS lists {origin:?}, which is not an exact origin"
+                ));
             }
         }
         origins
@@ -353,7 +388,10 @@ mod tests {
     const GOOD: &[(&str, &str)] = &[
         ("DATABASE_URL", "postgres://u:p@localhost:5433/arcadia"),
         ("DO_API_TOKEN", "dop_v1_abc"),
-        ("GUARDIAN_SECRET_KEY", "0123456789012345678901234567890123456789012345678901234567890123"),
+        (
+            "GUARDIAN_SECRET_KEY",
+            "0123456789012345678901234567890123456789012345678901234567890123",
+        ),
     ];
 
     fn with<'a>(extra: &[(&'a str, &'a str)]) -> Environment {
@@ -363,24 +401,41 @@ mod tests {
     #[test]
     fn defaults_are_the_documented_ones() {
         let config = with(&[]).worker(Purpose::SyncFast).unwrap();
-        assert_eq!(config.digitalocean.base_url.as_str(), "https://api.digitalocean.com/");
+        assert_eq!(
+            config.digitalocean.base_url.as_str(),
+            "https://api.digitalocean.com/"
+        );
         assert_eq!(config.bootstrap_project.as_deref(), Some("skyai-internal"));
         assert_eq!(config.strike_spacing, Duration::from_secs(600));
         assert_eq!(config.lease, Duration::from_secs(30));
         let api = with(&[]).api().unwrap();
-        assert_eq!((api.tokens.issuer.as_str(), api.tokens.audience.as_str()), ("arcadia", "arcadia"));
+        assert_eq!(
+            (api.tokens.issuer.as_str(), api.tokens.audience.as_str()),
+            ("arcadia", "arcadia")
+        );
         assert!(api.cors_allow_origins.is_empty());
     }
 
     #[test]
     fn all_that_is_missing_is_named_at_once() {
-        let error = Environment::of::<&str, &str>([]).worker(Purpose::Billing).unwrap_err().to_string();
-        for name in ["DATABASE_URL", "DATABASE_SECRET_ARN", "DO_API_TOKEN", "DO_TOKEN_SECRET_ARN_BILLING"] {
+        let error = Environment::of::<&str, &str>([])
+            .worker(Purpose::Billing)
+            .unwrap_err()
+            .to_string();
+        for name in [
+            "DATABASE_URL",
+            "DATABASE_SECRET_ARN",
+            "DO_API_TOKEN",
+            "DO_TOKEN_SECRET_ARN_BILLING",
+        ] {
             assert!(error.contains(name), "{error} does not name {name}");
         }
         assert!(!error.contains('\n'));
         let error = Environment::of::<&str, &str>([]).api().unwrap_err().to_string();
-        assert!(error.contains("GUARDIAN_SECRET_KEY") && error.contains("DATABASE_URL"), "{error}");
+        assert!(
+            error.contains("GUARDIAN_SECRET_KEY") && error.contains("DATABASE_URL"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -398,7 +453,10 @@ mod tests {
             ("STRIKE_SPACING_SECONDS", "-1"),
             ("DATABASE_PORT", "hunter2"),
         ] {
-            let error = with(&[(name, value)]).worker(Purpose::SyncFast).unwrap_err().to_string();
+            let error = with(&[(name, value)])
+                .worker(Purpose::SyncFast)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(name), "{name}={value}: {error}");
             assert!(!error.contains("hunter2"), "{error} repeats the value");
         }
@@ -415,8 +473,15 @@ mod tests {
 
     #[test]
     fn value_and_arn_of_one_thing_are_an_error() {
-        for name in ["DATABASE_SECRET_ARN", "DO_TOKEN_SECRET_ARN", "DO_TOKEN_SECRET_ARN_SYNC_FAST"] {
-            let error = with(&[(name, "arn:x")]).worker(Purpose::SyncFast).unwrap_err().to_string();
+        for name in [
+            "DATABASE_SECRET_ARN",
+            "DO_TOKEN_SECRET_ARN",
+            "DO_TOKEN_SECRET_ARN_SYNC_FAST",
+        ] {
+            let error = with(&[(name, "arn:x")])
+                .worker(Purpose::SyncFast)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("only one may be"), "{name}: {error}");
         }
         assert!(with(&[("GUARDIAN_SECRET_ARN", "arn:x")]).api().is_err());
@@ -437,7 +502,9 @@ mod tests {
 
     #[test]
     fn an_empty_bootstrap_project_switches_it_off() {
-        let config = with(&[("BOOTSTRAP_PROJECT", "")]).worker(Purpose::SyncFull).unwrap();
+        let config = with(&[("BOOTSTRAP_PROJECT", "")])
+            .worker(Purpose::SyncFull)
+            .unwrap();
         assert_eq!(config.bootstrap_project, None);
     }
 }

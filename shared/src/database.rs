@@ -23,7 +23,12 @@ use crate::secrets::{SecretError, Secrets};
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
 /// Roles of the cluster that the migrations grant to. They cannot log in; logins are members of them.
-pub const ROLES: [&str; 4] = ["arcadia_tenant", "arcadia_operator", "arcadia_api", "arcadia_sync"];
+pub const ROLES: [&str; 4] = [
+    "arcadia_tenant",
+    "arcadia_operator",
+    "arcadia_api",
+    "arcadia_sync",
+];
 
 /// The advisory lock that every writer of the mirror takes first. Any constant would do; this one is ours.
 const MIRROR_LOCK: i64 = 0x6172_6361_6469_6101;
@@ -111,9 +116,13 @@ fn from_json(config: &DatabaseConfig, text: &SecretString) -> Result<PgConnectOp
     let rds: Rds = serde_json::from_str(text.expose_secret())
         .map_err(|_| DatabaseError::Malformed("is JSON without username and password"))?;
     let host = config.host.clone().or(rds.host);
-    let host = host.ok_or(DatabaseError::Malformed("names no host, and DATABASE_HOST is not set"))?;
+    let host = host.ok_or(DatabaseError::Malformed(
+        "names no host, and DATABASE_HOST is not set",
+    ))?;
     let name = config.name.clone().or(rds.dbname);
-    let name = name.ok_or(DatabaseError::Malformed("names no database, and DATABASE_NAME is not set"))?;
+    let name = name.ok_or(DatabaseError::Malformed(
+        "names no database, and DATABASE_NAME is not set",
+    ))?;
     let port = config.port.or(rds.port).unwrap_or(5432);
     Ok(PgConnectOptions::new_without_pgpass()
         .host(&host)
@@ -140,7 +149,10 @@ pub fn pool(options: PgConnectOptions) -> Pool {
 /// [`DatabaseError::Unreachable`] with the reason a direct connection gives, because a pool that waits only
 /// says that it has waited.
 pub async fn now(pool: &Pool) -> Result<DateTime<Utc>, DatabaseError> {
-    match sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(pool).await {
+    match sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#)
+        .fetch_one(pool)
+        .await
+    {
         Ok(now) => Ok(now),
         Err(error) => Err(explain(pool, error).await),
     }
@@ -173,7 +185,11 @@ pub async fn explain(pool: &Pool, error: sqlx::Error) -> DatabaseError {
 /// # Errors
 /// [`DatabaseError::SchemaTooOld`], or that the database cannot be used.
 pub async fn check_schema(pool: &Pool) -> Result<(), DatabaseError> {
-    let needed = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let needed = MIGRATIONS
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or(0);
     let found = sqlx::query_scalar!(r#"SELECT max(version) AS version FROM _sqlx_migrations WHERE success"#)
         .fetch_one(pool)
         .await;
@@ -183,7 +199,11 @@ pub async fn check_schema(pool: &Pool) -> Result<(), DatabaseError> {
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => 0,
         Err(error) => return Err(explain(pool, error).await),
     };
-    if found < needed { Err(DatabaseError::SchemaTooOld { found, needed }) } else { Ok(()) }
+    if found < needed {
+        Err(DatabaseError::SchemaTooOld { found, needed })
+    } else {
+        Ok(())
+    }
 }
 
 /// Makes the roles and applies every migration that is missing. Twice, or by two at once, is as good as once.
@@ -192,26 +212,35 @@ pub async fn check_schema(pool: &Pool) -> Result<(), DatabaseError> {
 /// When the login may not make roles or own tables, or a migration fails; what was applied before stays.
 pub async fn migrate(options: &PgConnectOptions) -> Result<i64, DatabaseError> {
     // No time limits of a request here: an index may take its time. Waiting for locks may not.
-    let options = options.clone().options([("statement_timeout", "0"), ("lock_timeout", "10s")]);
+    let options = options
+        .clone()
+        .options([("statement_timeout", "0"), ("lock_timeout", "10s")]);
     let address = format!("{}:{}", options.get_host(), options.get_port());
-    let mut connection = PgConnection::connect_with(&options)
-        .await
-        .map_err(|error| DatabaseError::Unreachable { address, reason: error.to_string() })?;
+    let mut connection =
+        PgConnection::connect_with(&options)
+            .await
+            .map_err(|error| DatabaseError::Unreachable {
+                address,
+                reason: error.to_string(),
+            })?;
     for role in ROLES {
         // Roles belong to the cluster, so two databases may make them at the same moment: lost races are fine.
         let statement = format!(
             "DO $$ BEGIN CREATE ROLE {role} NOLOGIN; \
              EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
         );
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+            .execute(&mut connection)
+            .await?;
     }
     MIGRATIONS
         .run(&mut connection)
         .await
         .map_err(|error| DatabaseError::Migration(error.to_string()))?;
-    let version = sqlx::query_scalar!(r#"SELECT max(version) AS version FROM _sqlx_migrations WHERE success"#)
-        .fetch_one(&mut connection)
-        .await?;
+    let version =
+        sqlx::query_scalar!(r#"SELECT max(version) AS version FROM _sqlx_migrations WHERE success"#)
+            .fetch_one(&mut connection)
+            .await?;
     connection.close().await?;
     Ok(version.unwrap_or(0))
 }
@@ -238,7 +267,10 @@ pub(crate) async fn lock_mirror(pool: &Pool) -> Result<Transaction<'static, Post
         "SET LOCAL lock_timeout = '20s'; SET LOCAL statement_timeout = '25s'; \
          SELECT pg_advisory_xact_lock({MIRROR_LOCK}); SET LOCAL statement_timeout = '15s'"
     );
-    match sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut *transaction).await {
+    match sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+        .execute(&mut *transaction)
+        .await
+    {
         Ok(_) => Ok(transaction),
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") => Err(LockError::Busy),
         Err(error) => Err(error.into()),

@@ -56,7 +56,10 @@ impl Secrets {
     /// A cache with this memory. Nothing is fetched yet.
     pub fn new(ttl: Duration) -> Self {
         let fetched = Cache::builder().max_capacity(64).time_to_live(ttl).build();
-        Self { client: Arc::new(OnceCell::new()), fetched }
+        Self {
+            client: Arc::new(OnceCell::new()),
+            fetched,
+        }
     }
 
     /// The secret behind a source, remembered if it was fetched before.
@@ -92,16 +95,29 @@ impl Secrets {
                 Client::new(&aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await)
             })
             .await;
-        let answer = client.get_secret_value().secret_id(arn).send().await.map_err(|error| {
-            // The service's code (ResourceNotFoundException …) says enough; its message may quote the request.
-            let reason = match error.as_service_error().and_then(|service| service.meta().code()) {
-                Some(code) => code.to_owned(),
-                None => "the service cannot be reached".to_owned(),
-            };
-            SecretError::Unavailable { arn: arn.to_owned(), reason }
-        })?;
-        let malformed = |reason| SecretError::Malformed { arn: arn.to_owned(), reason };
-        let text = answer.secret_string.ok_or_else(|| malformed("holds bytes where text is expected"))?;
+        let answer = client
+            .get_secret_value()
+            .secret_id(arn)
+            .send()
+            .await
+            .map_err(|error| {
+                // The service's code (ResourceNotFoundException …) says enough; its message may quote the request.
+                let reason = match error.as_service_error().and_then(|service| service.meta().code()) {
+                    Some(code) => code.to_owned(),
+                    None => "the service cannot be reached".to_owned(),
+                };
+                SecretError::Unavailable {
+                    arn: arn.to_owned(),
+                    reason,
+                }
+            })?;
+        let malformed = |reason| SecretError::Malformed {
+            arn: arn.to_owned(),
+            reason,
+        };
+        let text = answer
+            .secret_string
+            .ok_or_else(|| malformed("holds bytes where text is expected"))?;
         // The classic break of a pasted secret: nothing that uses it would say why it is refused.
         if text.trim() != text || text.is_empty() {
             return Err(malformed("is empty or begins or ends with white space"));

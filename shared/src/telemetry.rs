@@ -29,7 +29,10 @@ pub fn init(level: &str) {
             .finish();
         drop(tracing::subscriber::set_global_default(subscriber));
         std::panic::set_hook(Box::new(|info| {
-            let place = info.location().map(|l| format!("{}:{}", l.file(), l.line())).unwrap_or_default();
+            let place = info
+                .location()
+                .map(|l| format!("{}:{}", l.file(), l.line()))
+                .unwrap_or_default();
             tracing::error!(place, "panicked");
         }));
     });

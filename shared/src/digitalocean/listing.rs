@@ -63,7 +63,10 @@ impl CompleteListing {
     /// A listing for tests of what is decided from one.
     #[cfg(test)]
     pub(crate) fn of(ids: &[&str], begun_at: DateTime<Utc>) -> Self {
-        Self { ids: ids.iter().map(|id| (*id).to_owned()).collect(), begun_at }
+        Self {
+            ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+            begun_at,
+        }
     }
 
     /// The ids of everything in the collection.
@@ -174,7 +177,9 @@ impl<'a> Walk<'a> {
         now: DateTime<Utc>,
         read: &mut (dyn FnMut(&RawValue) -> Result<String, Unreadable> + Send),
     ) {
-        let take = usize::try_from(granted).unwrap_or(usize::MAX).min(self.queue.len());
+        let take = usize::try_from(granted)
+            .unwrap_or(usize::MAX)
+            .min(self.queue.len());
         let pages: Vec<u32> = self.queue.drain(..take).collect();
         let (client, collection) = (self.client, self.collection.clone());
         let collection = &collection;
@@ -211,10 +216,16 @@ impl<'a> Walk<'a> {
         if let Some(total) = self.total
             && total != self.ids.len() as u64
         {
-            let doubt = format!("meta.total says {total} and {} different ids came", self.ids.len());
+            let doubt = format!(
+                "meta.total says {total} and {} different ids came",
+                self.ids.len()
+            );
             return Err(Incomplete::Doubt(doubt));
         }
-        Ok(CompleteListing { ids: std::mem::take(&mut self.ids), begun_at: self.begun_at })
+        Ok(CompleteListing {
+            ids: std::mem::take(&mut self.ids),
+            begun_at: self.begun_at,
+        })
     }
 
     fn doubt(&mut self, reason: impl Into<String>) {
@@ -230,7 +241,10 @@ impl<'a> Walk<'a> {
             let page = self.queue.front().copied().unwrap_or(1);
             self.queue.clear();
             let until = reset.unwrap_or(self.begun_at);
-            self.verdict.get_or_insert(Incomplete::Page { page, error: Error::Exhausted(until) });
+            self.verdict.get_or_insert(Incomplete::Page {
+                page,
+                error: Error::Exhausted(until),
+            });
         }
     }
 
@@ -262,10 +276,12 @@ impl<'a> Walk<'a> {
     ) -> Result<(), Error> {
         let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(&answer.body)
             .map_err(|_| Error::Malformed("the answer is not a JSON object"))?;
-        let list = fields.get(self.collection.root).ok_or(Error::Malformed("the list is missing"))?;
+        let list = fields
+            .get(self.collection.root)
+            .ok_or(Error::Malformed("the list is missing"))?;
         // Services that know no empty array answer null: an empty list, still counted against the total.
-        let items: Option<Vec<&RawValue>> = serde_json::from_str(list.get())
-            .map_err(|_| Error::Malformed("the list is not an array"))?;
+        let items: Option<Vec<&RawValue>> =
+            serde_json::from_str(list.get()).map_err(|_| Error::Malformed("the list is not an array"))?;
         let items = items.unwrap_or_default();
         self.check(page, items.len(), &fields)?;
         for item in items {
@@ -301,7 +317,9 @@ impl<'a> Walk<'a> {
         match self.total {
             None => self.total = Some(total),
             Some(before) if before != total => {
-                self.doubt(format!("meta.total changed from {before} to {total} during the walk"));
+                self.doubt(format!(
+                    "meta.total changed from {before} to {total} during the walk"
+                ));
             }
             Some(_) => {}
         }
@@ -315,15 +333,24 @@ impl<'a> Walk<'a> {
             self.queue.extend(2..=last.min(MAX_PAGES));
         }
         let number = u64::from(page);
-        let expected = if number < pages { per_page } else { total.saturating_sub(per_page * (pages - 1)) };
+        let expected = if number < pages {
+            per_page
+        } else {
+            total.saturating_sub(per_page * (pages - 1))
+        };
         if size as u64 != expected {
-            self.doubt(format!("page {page} of {pages} holds {size} items instead of {expected}"));
+            self.doubt(format!(
+                "page {page} of {pages} holds {size} items instead of {expected}"
+            ));
         }
         match next {
             None if number < pages => self.doubt(format!("page {page} of {pages} has no next page")),
             Some(_) if number >= pages => self.doubt(format!("page {page} of {pages} has a next page")),
             Some(next) if !self.leads_on(&next, page) => {
-                self.doubt(format!("page {page}: its next page is not page {} of this host", page + 1));
+                self.doubt(format!(
+                    "page {page}: its next page is not page {} of this host",
+                    page + 1
+                ));
             }
             _ => {}
         }
@@ -332,15 +359,25 @@ impl<'a> Walk<'a> {
 
     /// Whether a `next` link is the page after this one on our host. A relative form is tolerated.
     fn leads_on(&self, next: &str, page: u32) -> bool {
-        let Ok(url) = self.client.base.join(next) else { return false };
-        let numbers = url.query_pairs().filter(|(name, _)| name == "page").map(|(_, value)| value.into_owned());
+        let Ok(url) = self.client.base.join(next) else {
+            return false;
+        };
+        let numbers = url
+            .query_pairs()
+            .filter(|(name, _)| name == "page")
+            .map(|(_, value)| value.into_owned());
         url.origin() == self.client.base.origin()
             && url.path() == self.collection.path
             && numbers.collect::<Vec<_>>() == [(page + 1).to_string()]
     }
 }
 
-async fn ask(client: &Client, collection: &Collection, page: u32, now: DateTime<Utc>) -> Result<Answer, Error> {
+async fn ask(
+    client: &Client,
+    collection: &Collection,
+    page: u32,
+    now: DateTime<Utc>,
+) -> Result<Answer, Error> {
     let (page, per_page) = (page.to_string(), PER_PAGE.to_string());
     let mut query: Vec<(&str, &str)> = collection.query.to_vec();
     if collection.paging == Paging::Numbered {
@@ -366,7 +403,9 @@ fn total(fields: &BTreeMap<Cow<'_, str>, &RawValue>) -> Option<u64> {
     struct Meta {
         total: Option<u64>,
     }
-    serde_json::from_str::<Meta>(fields.get("meta")?.get()).ok()?.total
+    serde_json::from_str::<Meta>(fields.get("meta")?.get())
+        .ok()?
+        .total
 }
 
 /// `links.pages.next`. All of `links` missing, `{}`, `{"pages": {}}` and `{"pages": null}` mean "the last page".
@@ -379,9 +418,13 @@ fn next_link(fields: &BTreeMap<Cow<'_, str>, &RawValue>) -> Result<Option<String
     struct Pages {
         next: Option<String>,
     }
-    let Some(links) = fields.get("links") else { return Ok(None) };
+    let Some(links) = fields.get("links") else {
+        return Ok(None);
+    };
     let links: Option<Links> =
         serde_json::from_str(links.get()).map_err(|_| Error::Malformed("links are not readable"))?;
-    Ok(links.and_then(|links| links.pages).and_then(|pages| pages.next).filter(|next| !next.is_empty()))
+    Ok(links
+        .and_then(|links| links.pages)
+        .and_then(|pages| pages.next)
+        .filter(|next| !next.is_empty()))
 }
-

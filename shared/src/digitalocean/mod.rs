@@ -89,7 +89,12 @@ impl Client {
             .gzip(true)
             .build()
             .map_err(|error| ClientError(error.without_url().to_string()))?;
-        Ok(Self { http, base: config.base_url.clone(), token: config.token.clone(), secrets })
+        Ok(Self {
+            http,
+            base: config.base_url.clone(),
+            token: config.token.clone(),
+            secrets,
+        })
     }
 
     /// The host that tokens go to, for messages.
@@ -110,12 +115,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`Error`]; 401 is answered by reading the secret again, once.
-    pub async fn get(
-        &self,
-        path: &str,
-        query: &[(&str, &str)],
-        now: DateTime<Utc>,
-    ) -> Result<Answer, Error> {
+    pub async fn get(&self, path: &str, query: &[(&str, &str)], now: DateTime<Utc>) -> Result<Answer, Error> {
         match self.send(Method::GET, path, query, None, false, now).await {
             Err(Error::Unauthorized) if matches!(self.token, Source::Secret(_)) => {
                 self.send(Method::GET, path, query, None, true, now).await
@@ -150,19 +150,44 @@ impl Client {
         if team.uuid.is_empty() {
             return Err(Error::Malformed("the account names no team"));
         }
-        Ok(Account { team_id: team.uuid, team_name: team.name })
+        Ok(Account {
+            team_id: team.uuid,
+            team_name: team.name,
+        })
+    }
+
+    /// Makes a project, the one write of this client. Never sent twice: after a conflict, or an answer that did
+    /// not come, the caller lists again. Answers whether it was made.
+    ///
+    /// # Errors
+    /// See [`Error`]; a conflict (409, 422) is `Ok(false)`.
+    pub async fn create_project(&self, name: &str, now: DateTime<Utc>) -> Result<bool, Error> {
+        let body = serde_json::json!({
+            "name": name,
+            "description": "Made by arcadia-cloud: what is in no other project.",
+            "purpose": "Operational / Developer tooling",
+            "environment": "Production",
+        });
+        match self
+            .send(Method::POST, "/v2/projects", &[], Some(&body), false, now)
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(Error::Status(409 | 422)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Asks for one thing by its own path. A 404 counts only in DigitalOcean's own shape: a proxy in between
     /// proves nothing.
-    pub async fn prove(&self, path: &str, now: DateTime<Utc>) -> Proof {
+    pub async fn prove(&self, path: &str) -> Proof {
         #[derive(Deserialize)]
         struct Refusal {
             id: String,
             #[serde(rename = "message")]
             _message: String,
         }
-        match self.exchange(Method::GET, path, &[], None, false, now).await {
+        match self.exchange(Method::GET, path, &[], None, false).await {
             Ok((StatusCode::OK, headers, _)) if is_json(&headers) => Proof::Alive,
             Ok((StatusCode::NOT_FOUND, _, body)) => match serde_json::from_slice::<Refusal>(&body) {
                 Ok(refusal) if refusal.id.eq_ignore_ascii_case("not_found") => Proof::Gone,
@@ -181,7 +206,7 @@ impl Client {
         fresh_token: bool,
         now: DateTime<Utc>,
     ) -> Result<Answer, Error> {
-        let (status, headers, body) = self.exchange(method, path, query, body, fresh_token, now).await?;
+        let (status, headers, body) = self.exchange(method, path, query, body, fresh_token).await?;
         let remaining = number(&headers, "ratelimit-remaining");
         let reset = number(&headers, "ratelimit-reset").and_then(|at| DateTime::from_timestamp(at, 0));
         match status {
@@ -206,7 +231,6 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<&serde_json::Value>,
         fresh_token: bool,
-        _now: DateTime<Utc>,
     ) -> Result<(StatusCode, HeaderMap, Vec<u8>), Error> {
         let token = self.read_token(fresh_token).await?;
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
@@ -221,7 +245,10 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let mut response = request.send().await.map_err(|error| Error::Transport(reason(&error)))?;
+        let mut response = request
+            .send()
+            .await
+            .map_err(|error| Error::Transport(reason(&error)))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
         loop {
@@ -235,7 +262,11 @@ impl Client {
     }
 
     async fn read_token(&self, fresh: bool) -> Result<SecretString, Error> {
-        let read = if fresh { self.secrets.refreshed(&self.token).await } else { self.secrets.get(&self.token).await };
+        let read = if fresh {
+            self.secrets.refreshed(&self.token).await
+        } else {
+            self.secrets.get(&self.token).await
+        };
         let token = read.map_err(|error| TokenError(error.to_string()))?;
         if is_token(token.expose_secret()) {
             Ok(token)
@@ -247,19 +278,32 @@ impl Client {
 
 /// The minute limit says `retry-after`; the hour limit says only when the oldest request stops counting.
 fn too_many(headers: &HeaderMap, reset: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Error {
-    let after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    let after = headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok());
     match after {
         Some(seconds) => Error::Burst(Duration::from_secs(u64::min(seconds, 3_600))),
         None => Error::Exhausted(
             // A reset in the past or far away is not to be believed.
-            reset.unwrap_or(now).clamp(now + chrono::TimeDelta::seconds(60), now + chrono::TimeDelta::hours(1)),
+            reset.unwrap_or(now).clamp(
+                now + chrono::TimeDelta::seconds(60),
+                now + chrono::TimeDelta::hours(1),
+            ),
         ),
     }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    kind.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/json")
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    kind.split(';')
+        .next()
+        .unwrap_or("")
+        .trim()
+        .eq_ignore_ascii_case("application/json")
 }
 
 fn number(headers: &HeaderMap, name: &str) -> Option<i64> {
@@ -268,7 +312,10 @@ fn number(headers: &HeaderMap, name: &str) -> Option<i64> {
 
 fn request_id(headers: &HeaderMap) -> Option<String> {
     let id = headers.get("x-request-id")?.to_str().ok()?;
-    let plain = id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    let plain = id.len() <= 64
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     plain.then(|| id.to_owned())
 }
 

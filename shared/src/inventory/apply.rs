@@ -63,7 +63,8 @@ pub(super) async fn write(
     frozen_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let (mut inserted, mut updated, mut deleted, mut events) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut inserted, mut updated, mut deleted, mut events) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut quiet = Quiet::default();
     for change in changes {
         match change {
@@ -94,7 +95,11 @@ pub(super) async fn write(
                     left_tenant_id: None,
                 });
             }
-            Change::Reread { id, content_hash, struck } => {
+            Change::Reread {
+                id,
+                content_hash,
+                struck,
+            } => {
                 quiet.reread.0.push(*id);
                 quiet.reread.1.push(*content_hash);
                 if *struck {
@@ -341,7 +346,8 @@ pub(super) async fn mark(
     };
     let suspicion = absence.suspected.then_some(absence.fingerprint_after);
     // The operator's release follows the state that it released: tombstones make it smaller, nothing else may.
-    let release = (marker.released_fingerprint == Some(absence.fingerprint)).then_some(absence.fingerprint_after);
+    let release =
+        (marker.released_fingerprint == Some(absence.fingerprint)).then_some(absence.fingerprint_after);
     let believed = absence.verdict == Verdict::Complete;
     let size = i32::try_from(listing.ids().len()).unwrap_or(i32::MAX);
     sqlx::query!(
@@ -369,4 +375,52 @@ pub(super) async fn mark(
     .execute(&mut **door)
     .await?;
     Ok(())
+}
+
+/// A resource that gets another project, tenant, or reason for having them.
+#[derive(Serialize)]
+pub(super) struct Move {
+    pub(super) id: Uuid,
+    pub(super) version: i32,
+    pub(super) cloud_project_id: Option<Uuid>,
+    pub(super) tenant_id: Option<String>,
+    pub(super) attribution: String,
+    pub(super) left_tenant_id: Option<String>,
+    pub(super) changes: Map<String, Value>,
+}
+
+/// Writes attributions and their events; content stays as it is.
+pub(super) async fn move_all(
+    door: &mut Transaction<'_, Postgres>,
+    actor: Actor<'_>,
+    moves: &[Move],
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    if moves.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "UPDATE cloud_resources r
+         SET cloud_project_id = t.cloud_project_id, tenant_id = t.tenant_id, attribution = t.attribution,
+             version = t.version, updated_at = $2
+         FROM json_to_recordset($1::json) AS t(id uuid, version integer, cloud_project_id uuid, tenant_id text,
+              attribution text)
+         WHERE r.id = t.id AND r.version = t.version - 1",
+        Json(moves) as _,
+        now
+    )
+    .execute(&mut **door)
+    .await?;
+    let events: Vec<EventOut<'_>> = moves
+        .iter()
+        .map(|change| EventOut {
+            resource_id: change.id,
+            version: change.version,
+            event_type: "updated",
+            changes: &change.changes,
+            tenant_id: change.tenant_id.as_deref(),
+            left_tenant_id: change.left_tenant_id.as_deref(),
+        })
+        .collect();
+    record(door, actor, &events, now).await
 }

@@ -32,8 +32,14 @@ pub enum Rule {
 }
 
 impl Rule {
-    const ALL: [Rule; 6] =
-        [Rule::None, Rule::Fallback, Rule::Parent, Rule::Membership, Rule::Item, Rule::Operator];
+    const ALL: [Rule; 6] = [
+        Rule::None,
+        Rule::Fallback,
+        Rule::Parent,
+        Rule::Membership,
+        Rule::Item,
+        Rule::Operator,
+    ];
 
     /// The word in the database and the API.
     pub fn name(self) -> &'static str {
@@ -86,7 +92,10 @@ pub(super) async fn resolve(
     kind: &'static Kind,
     sightings: &[Sighting],
 ) -> Result<BTreeMap<String, Attribution>, sqlx::Error> {
-    let ids: Vec<&str> = sightings.iter().map(|sighting| sighting.provider_id.as_str()).collect();
+    let ids: Vec<&str> = sightings
+        .iter()
+        .map(|sighting| sighting.provider_id.as_str())
+        .collect();
     let members = sqlx::query!(
         "SELECT m.provider_id, p.id, p.tenant_id
          FROM cloud_project_members m JOIN cloud_projects p ON p.id = m.cloud_project_id
@@ -100,8 +109,11 @@ pub(super) async fn resolve(
     let mut found: BTreeMap<String, Attribution> = members
         .into_iter()
         .map(|m| {
-            let attribution =
-                Attribution { cloud_project_id: Some(m.id), tenant_id: m.tenant_id, rule: Rule::Membership };
+            let attribution = Attribution {
+                cloud_project_id: Some(m.id),
+                tenant_id: m.tenant_id,
+                rule: Rule::Membership,
+            };
             (m.provider_id, attribution)
         })
         .collect();
@@ -119,12 +131,17 @@ pub(super) async fn resolve(
         )
         .fetch_all(&mut **door)
         .await?;
-        let projects: BTreeMap<_, _> =
-            projects.into_iter().map(|p| (p.provider_id, (p.id, p.tenant_id))).collect();
+        let projects: BTreeMap<_, _> = projects
+            .into_iter()
+            .map(|p| (p.provider_id, (p.id, p.tenant_id)))
+            .collect();
         for (sighting, project) in named {
             if let Some((id, tenant)) = projects.get(project) {
-                let attribution =
-                    Attribution { cloud_project_id: Some(*id), tenant_id: tenant.clone(), rule: Rule::Item };
+                let attribution = Attribution {
+                    cloud_project_id: Some(*id),
+                    tenant_id: tenant.clone(),
+                    rule: Rule::Item,
+                };
                 found.insert(sighting.provider_id.clone(), attribution);
             }
         }
@@ -137,7 +154,11 @@ mod tests {
     use super::*;
 
     fn by(rule: Rule, tenant: Option<&str>) -> Attribution {
-        Attribution { cloud_project_id: None, tenant_id: tenant.map(str::to_owned), rule }
+        Attribution {
+            cloud_project_id: None,
+            tenant_id: tenant.map(str::to_owned),
+            rule,
+        }
     }
 
     #[test]

@@ -7,7 +7,9 @@
 
 mod apply;
 mod attribution;
+mod membership;
 pub mod plan;
+mod projects;
 // pub mod read;
 mod stored;
 
@@ -24,7 +26,9 @@ use crate::digitalocean::{Account, Proof};
 use crate::kinds::{Kind, PROVIDER, Sighting};
 use crate::runs::Lease;
 
+pub use membership::{Member, Memberships, Settled, settle};
 pub use plan::Verdict;
+pub use projects::{Classification, classify_project, reconcile_projects};
 pub use stored::{Known, known};
 
 /// Changes written in one transaction at most: ten full pages.
@@ -144,8 +148,11 @@ impl From<LockError> for Error {
 /// [`Error::OtherTeam`], before anything is written.
 pub async fn check_account(pool: &Pool, account: &Account, now: DateTime<Utc>) -> Result<(), Error> {
     let stored = |pool| {
-        sqlx::query_scalar!("SELECT account_id FROM cloud_accounts WHERE provider = $1", PROVIDER)
-            .fetch_optional(pool)
+        sqlx::query_scalar!(
+            "SELECT account_id FROM cloud_accounts WHERE provider = $1",
+            PROVIDER
+        )
+        .fetch_optional(pool)
     };
     let mut expected = stored(pool).await?;
     if expected.is_none() {
@@ -162,11 +169,27 @@ pub async fn check_account(pool: &Pool, account: &Account, now: DateTime<Utc>) -
         expected = stored(pool).await?;
     }
     match expected {
-        Some(expected) if expected != account.team_id => {
-            Err(Error::OtherTeam { found: account.team_id.clone(), expected })
-        }
+        Some(expected) if expected != account.team_id => Err(Error::OtherTeam {
+            found: account.team_id.clone(),
+            expected,
+        }),
         _ => Ok(()),
     }
+}
+
+/// The absent projects that a proof is due for.
+///
+/// # Errors
+/// When the database cannot be used.
+pub async fn projects_due_for_proof(
+    pool: &Pool,
+    listing: &CompleteListing,
+    now: DateTime<Utc>,
+    spacing: Duration,
+    limit: usize,
+) -> Result<Vec<String>, Error> {
+    let struck = stored::struck_projects(pool).await?;
+    Ok(due(struck, listing, now, spacing, limit))
 }
 
 /// The absent rows that a proof is due for: two strikes, and the last one long enough ago. At most `limit`.
@@ -182,10 +205,20 @@ pub async fn due_for_proof(
     limit: usize,
 ) -> Result<Vec<String>, Error> {
     let struck = stored::struck(pool, kind).await?;
-    let due = struck.into_iter().filter(|row| {
-        plan::is_due_for_proof(row, now, spacing) && !listing.ids().contains(&row.provider_id)
-    });
-    Ok(due.map(|row| row.provider_id).take(limit).collect())
+    Ok(due(struck, listing, now, spacing, limit))
+}
+
+fn due(
+    struck: Vec<plan::Live>,
+    listing: &CompleteListing,
+    now: DateTime<Utc>,
+    spacing: Duration,
+    limit: usize,
+) -> Vec<String> {
+    let due = struck
+        .into_iter()
+        .filter(|row| plan::is_due_for_proof(row, now, spacing) && !listing.ids().contains(&row.provider_id));
+    due.map(|row| row.provider_id).take(limit).collect()
 }
 
 /// Makes the mirror agree with what was seen.
@@ -201,8 +234,12 @@ pub async fn reconcile(
     spacing: Duration,
 ) -> Result<Outcome, Error> {
     let mut outcome = Outcome::default();
-    observation.sightings.sort_unstable_by(|a, b| a.provider_id.cmp(&b.provider_id));
-    observation.sightings.dedup_by(|a, b| a.provider_id == b.provider_id);
+    observation
+        .sightings
+        .sort_unstable_by(|a, b| a.provider_id.cmp(&b.provider_id));
+    observation
+        .sightings
+        .dedup_by(|a, b| a.provider_id == b.provider_id);
     let mut sightings = observation.sightings.as_slice();
     while sightings.len() > BATCH {
         let (batch, rest) = sightings.split_at(BATCH);
@@ -215,7 +252,17 @@ pub async fn reconcile(
     upsert(&mut door, actor, observation.kind, sightings, now, &mut outcome).await?;
     match observation.listing {
         Ok(listing) => {
-            strike(&mut door, actor, observation.kind, listing, proofs, now, spacing, &mut outcome).await?;
+            strike(
+                &mut door,
+                actor,
+                observation.kind,
+                listing,
+                proofs,
+                now,
+                spacing,
+                &mut outcome,
+            )
+            .await?;
         }
         Err(partial) => {
             let (verdict, reason) = match partial {
@@ -285,7 +332,10 @@ async fn upsert(
     apply::write(door, actor, kind, &changes, None, now).await
 }
 
-#[expect(clippy::too_many_arguments, reason = "one caller; a struct would only rename them")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one caller; a struct would only rename them"
+)]
 async fn strike(
     door: &mut Transaction<'_, Postgres>,
     actor: Actor<'_>,

@@ -273,11 +273,7 @@ pub fn discovered(
 }
 
 /// A thing that is stored and was seen; `None` if nothing is to be written.
-pub fn seen(
-    row: &Row,
-    sighting: &Sighting,
-    attribution: Option<&Attribution>,
-) -> Option<Change> {
+pub fn seen(row: &Row, sighting: &Sighting, attribution: Option<&Attribution>) -> Option<Change> {
     let struck = row.strikes > 0;
     let Some(before) = &row.content else {
         return struck.then_some(Change::Cleared { id: row.id });
@@ -292,7 +288,11 @@ pub fn seen(
         return match (row.content_hash == sighting.hash, struck) {
             (true, false) => None,
             (true, true) => Some(Change::Cleared { id: row.id }),
-            (false, struck) => Some(Change::Reread { id: row.id, content_hash: sighting.hash, struck }),
+            (false, struck) => Some(Change::Reread {
+                id: row.id,
+                content_hash: sighting.hash,
+                struck,
+            }),
         };
     }
     let left_tenant_id = before
@@ -325,11 +325,16 @@ pub fn absent(
     now: DateTime<Utc>,
     spacing: Duration,
 ) -> Absence {
-    let (present, missing): (Vec<&Live>, Vec<&Live>) =
-        live.notable.iter().partition(|row| listing.ids().contains(&row.provider_id));
+    let (present, missing): (Vec<&Live>, Vec<&Live>) = live
+        .notable
+        .iter()
+        .partition(|row| listing.ids().contains(&row.provider_id));
     let before = fingerprint(missing.iter().copied());
-    let mut changes: Vec<Change> =
-        present.iter().filter(|row| row.strikes > 0).map(|row| Change::Cleared { id: row.id }).collect();
+    let mut changes: Vec<Change> = present
+        .iter()
+        .filter(|row| row.strikes > 0)
+        .map(|row| Change::Cleared { id: row.id })
+        .collect();
     let suspicion = suspicion(live.size, missing.len(), listing.ids().len());
     let suspected = suspicion.is_some();
     let reason = suspicion.filter(|_| !is_released(marker, before, now));
@@ -343,9 +348,21 @@ pub fn absent(
             changes.extend(change);
         }
     }
-    let verdict = if reason.is_some() { Verdict::Suspect } else { Verdict::Complete };
+    let verdict = if reason.is_some() {
+        Verdict::Suspect
+    } else {
+        Verdict::Complete
+    };
     let fingerprint_after = fingerprint(left.into_iter());
-    Absence { verdict, reason, missing: missing.len(), suspected, fingerprint: before, fingerprint_after, changes }
+    Absence {
+        verdict,
+        reason,
+        missing: missing.len(),
+        suspected,
+        fingerprint: before,
+        fingerprint_after,
+        changes,
+    }
 }
 
 /// Whether an absent row needs a proof before anything more can happen to it.
@@ -368,8 +385,14 @@ fn struck(row: &Live, proofs: Option<&Proofs>, now: DateTime<Utc>, spacing: Dura
         None => Some(&Proof::Gone),
     };
     match (row.strikes, proof) {
-        (0, _) => Some(Change::Struck { id: row.id, strikes: 1 }),
-        (1, _) => Some(Change::Struck { id: row.id, strikes: 2 }),
+        (0, _) => Some(Change::Struck {
+            id: row.id,
+            strikes: 1,
+        }),
+        (1, _) => Some(Change::Struck {
+            id: row.id,
+            strikes: 2,
+        }),
         (_, Some(Proof::Gone)) => {
             let mut changes = Map::new();
             changes.insert("deleted_at".to_owned(), change(Value::Null, instant(now)));
@@ -401,7 +424,9 @@ fn is_released(marker: &Marker, fingerprint: i64, now: DateTime<Utc>) -> bool {
     // This run is one of the four.
     let by_time = marker.suspect_fingerprint == Some(fingerprint)
         && marker.suspect_count >= 3
-        && marker.suspect_since.is_some_and(|since| now - since >= TimeDelta::hours(1));
+        && marker
+            .suspect_since
+            .is_some_and(|since| now - since >= TimeDelta::hours(1));
     by_operator || by_time
 }
 
@@ -444,13 +469,37 @@ fn overlaid(before: &Content, sighting: &Sighting) -> Content {
 fn differences(before: &Content, after: &Content) -> Map<String, Value> {
     let (was, is) = (&before.attribution, &after.attribution);
     let fields = [
-        ("name", Value::from(before.name.as_str()), Value::from(after.name.as_str())),
-        ("region", text(before.region.as_deref()), text(after.region.as_deref())),
-        ("status", Value::from(before.status.as_str()), Value::from(after.status.as_str())),
-        ("tags", Value::from(before.tags.clone()), Value::from(after.tags.clone())),
+        (
+            "name",
+            Value::from(before.name.as_str()),
+            Value::from(after.name.as_str()),
+        ),
+        (
+            "region",
+            text(before.region.as_deref()),
+            text(after.region.as_deref()),
+        ),
+        (
+            "status",
+            Value::from(before.status.as_str()),
+            Value::from(after.status.as_str()),
+        ),
+        (
+            "tags",
+            Value::from(before.tags.clone()),
+            Value::from(after.tags.clone()),
+        ),
         ("cloud_project_id", project(was), project(is)),
-        ("tenant_id", text(was.tenant_id.as_deref()), text(is.tenant_id.as_deref())),
-        ("attribution", Value::from(was.rule.name()), Value::from(is.rule.name())),
+        (
+            "tenant_id",
+            text(was.tenant_id.as_deref()),
+            text(is.tenant_id.as_deref()),
+        ),
+        (
+            "attribution",
+            Value::from(was.rule.name()),
+            Value::from(is.rule.name()),
+        ),
     ];
     let mut changes: Map<String, Value> = fields
         .into_iter()
@@ -460,14 +509,21 @@ fn differences(before: &Content, after: &Content) -> Map<String, Value> {
     for (key, to) in &after.attrs {
         let from = before.attrs.get(key);
         if from != Some(to) {
-            changes.insert(format!("attrs.{key}"), change(from.cloned().unwrap_or(Value::Null), to.clone()));
+            changes.insert(
+                format!("attrs.{key}"),
+                change(from.cloned().unwrap_or(Value::Null), to.clone()),
+            );
         }
     }
     changes
 }
 
 fn change(from: Value, to: Value) -> Value {
-    Value::Object(BTreeMap::from([("from".to_owned(), from), ("to".to_owned(), to)]).into_iter().collect())
+    Value::Object(
+        BTreeMap::from([("from".to_owned(), from), ("to".to_owned(), to)])
+            .into_iter()
+            .collect(),
+    )
 }
 
 fn text(value: Option<&str>) -> Value {
@@ -475,7 +531,9 @@ fn text(value: Option<&str>) -> Value {
 }
 
 fn project(attribution: &Attribution) -> Value {
-    attribution.cloud_project_id.map_or(Value::Null, |id| Value::from(id.to_string()))
+    attribution
+        .cloud_project_id
+        .map_or(Value::Null, |id| Value::from(id.to_string()))
 }
 
 fn instant(at: DateTime<Utc>) -> Value {

@@ -64,13 +64,31 @@ pub(super) async fn struck(pool: &Pool, kind: &'static Kind) -> Result<Vec<Live>
     Ok(rows)
 }
 
+/// The same of projects.
+pub(super) async fn struck_projects(pool: &Pool) -> Result<Vec<Live>, Error> {
+    let rows = sqlx::query_as!(
+        Live,
+        r#"SELECT id, provider_id, version, stale_strike_count AS strikes, last_struck_at, tenant_id
+           FROM cloud_projects
+           WHERE provider = $1 AND stale_strike_count BETWEEN 1 AND 2 AND deleted_at IS NULL
+           ORDER BY last_struck_at, id"#,
+        PROVIDER
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows)
+}
+
 /// The stored rows of these sightings, by provider id; content only where it may be needed.
 pub(super) async fn rows(
     door: &mut Transaction<'_, Postgres>,
     kind: &'static Kind,
     sightings: &[Sighting],
 ) -> Result<BTreeMap<String, Row>, Error> {
-    let ids: Vec<&str> = sightings.iter().map(|sighting| sighting.provider_id.as_str()).collect();
+    let ids: Vec<&str> = sightings
+        .iter()
+        .map(|sighting| sighting.provider_id.as_str())
+        .collect();
     let hashes: Vec<i64> = sightings.iter().map(|sighting| sighting.hash).collect();
     let rows = sqlx::query!(
         r#"SELECT r.id, r.provider_id, r.content_hash, r.version, r.stale_strike_count, r.deleted_at,
@@ -143,7 +161,9 @@ pub(super) async fn live(
             population.notable.push(row);
         }
     }
-    population.notable.sort_unstable_by(|a, b| a.provider_id.cmp(&b.provider_id));
+    population
+        .notable
+        .sort_unstable_by(|a, b| a.provider_id.cmp(&b.provider_id));
     Ok(population)
 }
 

@@ -45,8 +45,16 @@ pub static DROPLET: Kind = Kind {
         Attr::at("image_slug", "image.slug", Shape::Plain),
         Attr::at("features", "features", Shape::Set),
         Attr::at("volume_ids", "volume_ids", Shape::Set),
-        Attr::at("networks_v4", "networks.v4", Shape::SetOf(&["ip_address", "type"])),
-        Attr::at("networks_v6", "networks.v6", Shape::SetOf(&["ip_address", "type"])),
+        Attr::at(
+            "networks_v4",
+            "networks.v4",
+            Shape::SetOf(&["ip_address", "type"]),
+        ),
+        Attr::at(
+            "networks_v6",
+            "networks.v6",
+            Shape::SetOf(&["ip_address", "type"]),
+        ),
         Attr::plain("vpc_uuid"),
         Attr::at("created_at", "created_at", Shape::Instant),
     ],
@@ -83,14 +91,28 @@ mod tests {
         assert_eq!(sighting.name.as_deref(), Some("web-1.bakery.example"));
         assert_eq!(sighting.region, Some(Some("nyc3".to_owned())));
         assert_eq!(sighting.status.as_deref(), Some("active"));
-        assert_eq!(sighting.tags.as_deref(), Some(["env:prod".to_owned(), "web".to_owned()].as_slice()));
+        assert_eq!(
+            sighting.tags.as_deref(),
+            Some(["env:prod".to_owned(), "web".to_owned()].as_slice())
+        );
         let attrs = serde_json::to_value(&sighting.attrs).unwrap();
         assert_eq!(attrs["volume_ids"], serde_json::json!(["a", "b"]));
         assert_eq!(attrs["image_slug"], "ubuntu-24-04-x64");
-        for volatile in ["next_backup_window", "locked", "backup_ids", "snapshot_ids", "size", "region", "kernel"] {
+        for volatile in [
+            "next_backup_window",
+            "locked",
+            "backup_ids",
+            "snapshot_ids",
+            "size",
+            "region",
+            "kernel",
+        ] {
             assert!(attrs.get(volatile).is_none(), "{volatile} is kept");
         }
-        assert!(!attrs.to_string().contains("nil"), "a network's junk gateway is kept");
+        assert!(
+            !attrs.to_string().contains("nil"),
+            "a network's junk gateway is kept"
+        );
     }
 
     #[test]
@@ -99,12 +121,24 @@ mod tests {
         for (from, to) in [
             (r#""locked": false"#, r#""locked": true"#),
             (r#""backup_ids": [53893572]"#, r#""backup_ids": [1, 2, 3]"#),
-            (r#""start": "2026-11-21T00:00:00Z""#, r#""start": "2026-11-28T00:00:00Z""#),
-            (r#""price_hourly": 0.00893"#, r#""price_hourly": 0.00892999984115362"#),
+            (
+                r#""start": "2026-11-21T00:00:00Z""#,
+                r#""start": "2026-11-28T00:00:00Z""#,
+            ),
+            (
+                r#""price_hourly": 0.00893"#,
+                r#""price_hourly": 0.00892999984115362"#,
+            ),
             (r#""regions": ["ams3"]"#, r#""regions": ["nyc1"]"#),
             (r#""volume_ids": ["b", "a"]"#, r#""volume_ids": ["a", "b"]"#),
-            (r#"["droplet_agent", "backups", "ipv6"]"#, r#"["ipv6", "backups", "droplet_agent"]"#),
-            (r#""tags": ["web", "env:prod", "web"]"#, r#""tags": ["env:prod", "web"]"#),
+            (
+                r#"["droplet_agent", "backups", "ipv6"]"#,
+                r#"["ipv6", "backups", "droplet_agent"]"#,
+            ),
+            (
+                r#""tags": ["web", "env:prod", "web"]"#,
+                r#""tags": ["env:prod", "web"]"#,
+            ),
             (r#""memory": 1024"#, r#""memory": 1024.0"#),
             (r#""2024-03-05T09:11:02Z""#, r#""2024-03-05T10:11:02.000+01:00""#),
         ] {

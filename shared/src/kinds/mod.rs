@@ -6,6 +6,7 @@
 //! file and its line in [`CATALOGUE`].
 
 pub mod droplet;
+pub mod project;
 mod sighting;
 pub mod urn;
 
@@ -73,7 +74,11 @@ pub enum Shape {
 impl Attr {
     /// A field kept under its own name.
     pub const fn plain(key: &'static str) -> Self {
-        Self { key, at: key, shape: Shape::Plain }
+        Self {
+            key,
+            at: key,
+            shape: Shape::Plain,
+        }
     }
 
     /// A field kept under another name, or from deeper down.

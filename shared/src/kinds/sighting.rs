@@ -68,12 +68,23 @@ impl Sighting {
         let mut attrs = BTreeMap::new();
         for attr in kind.attrs {
             if let Some(value) = at(&item, attr.at) {
-                attrs.insert(attr.key, shaped(value, attr.shape).ok_or_else(|| {
-                    Unreadable(Cow::Owned(format!("{} is not what it should be", attr.at)))
-                })?);
+                attrs.insert(
+                    attr.key,
+                    shaped(value, attr.shape).ok_or_else(|| {
+                        Unreadable(Cow::Owned(format!("{} is not what it should be", attr.at)))
+                    })?,
+                );
             }
         }
-        let mut sighting = Self { provider_id, name, region, status, tags, attrs, hash: 0 };
+        let mut sighting = Self {
+            provider_id,
+            name,
+            region,
+            status,
+            tags,
+            attrs,
+            hash: 0,
+        };
         sighting.hash = sighting.digest();
         Ok(sighting)
     }
@@ -114,7 +125,8 @@ fn refuse(reason: &'static str) -> Unreadable {
 
 /// The value at a dotted path; `None` where it is absent, which includes a parent that is null.
 fn at<'v>(item: &'v Value, path: &str) -> Option<&'v Value> {
-    path.split('.').try_fold(item, |value, key| value.as_object()?.get(key))
+    path.split('.')
+        .try_fold(item, |value, key| value.as_object()?.get(key))
 }
 
 /// `None`: absent. `Some(None)`: said to be null.
@@ -155,7 +167,9 @@ fn shaped(value: &Value, shape: Shape) -> Option<Value> {
         (Shape::SetOf(members), Value::Array(items)) => {
             let kept = items.iter().map(|item| {
                 let item = item.as_object()?;
-                let members = members.iter().filter_map(|key| Some(((*key).to_owned(), canonical(item.get(*key)?))));
+                let members = members
+                    .iter()
+                    .filter_map(|key| Some(((*key).to_owned(), canonical(item.get(*key)?))));
                 Some(Value::Object(members.collect()))
             });
             kept.collect::<Option<Vec<_>>>().map(set)
@@ -196,7 +210,10 @@ fn whole(number: &Number) -> Option<Number> {
     }
     let float = number.as_f64()?;
     (float.fract() == 0.0 && float.abs() <= EXACT).then(|| {
-        #[expect(clippy::cast_possible_truncation, reason = "a whole number of at most 53 bits")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a whole number of at most 53 bits"
+        )]
         let integer = float as i64;
         Number::from(integer)
     })
@@ -221,7 +238,10 @@ mod tests {
     #[test]
     fn what_is_absent_is_unknown_and_what_is_null_is_said() {
         let sighting = read(&serde_json::json!({"id": 1, "region": null, "image": {"slug": null}})).unwrap();
-        assert_eq!((sighting.name, sighting.tags, sighting.region), (None, None, None));
+        assert_eq!(
+            (sighting.name, sighting.tags, sighting.region),
+            (None, None, None)
+        );
         assert_eq!(sighting.attrs.get("image_slug"), Some(&Value::Null));
         assert!(!sighting.attrs.contains_key("vpc_uuid"));
     }

@@ -18,8 +18,10 @@ pub struct Urn<'a> {
 pub fn parse(text: &str) -> Option<Urn<'_>> {
     let mut parts = text.splitn(3, ':');
     let (scheme, urn_type, provider_id) = (parts.next()?, parts.next()?, parts.next()?);
-    (scheme == "do" && !urn_type.is_empty() && !provider_id.is_empty())
-        .then(|| Urn { kind: kind_of(urn_type), provider_id })
+    (scheme == "do" && !urn_type.is_empty() && !provider_id.is_empty()).then(|| Urn {
+        kind: kind_of(urn_type),
+        provider_id,
+    })
 }
 
 /// Our name for a type of DigitalOcean's.
@@ -49,13 +51,25 @@ mod tests {
             ("do:reservedipv6:2604:a880::1", "reserved_ipv6", "2604:a880::1"),
             ("do:floatingip:192.0.2.1", "floating_ip", "192.0.2.1"),
             ("do:reservedip:192.0.2.1", "floating_ip", "192.0.2.1"),
-            ("do:dbaas:9cc10173-e9ea-4176-9dbc-a4cee4c4ff30", "managed_db", "9cc10173-e9ea-4176-9dbc-a4cee4c4ff30"),
+            (
+                "do:dbaas:9cc10173-e9ea-4176-9dbc-a4cee4c4ff30",
+                "managed_db",
+                "9cc10173-e9ea-4176-9dbc-a4cee4c4ff30",
+            ),
             ("do:quantumdroplet:7", "quantumdroplet", "7"),
         ] {
             let urn = parse(text).unwrap();
             assert_eq!((urn.kind.as_ref(), urn.provider_id), (kind, id), "{text}");
         }
-        for text in ["", "do", "do:droplet", "do:droplet:", "do::1", "aws:droplet:1", "droplet:1"] {
+        for text in [
+            "",
+            "do",
+            "do:droplet",
+            "do:droplet:",
+            "do::1",
+            "aws:droplet:1",
+            "droplet:1",
+        ] {
             assert_eq!(parse(text), None, "{text:?}");
         }
     }

@@ -35,7 +35,12 @@ pub enum Grant {
 ///
 /// # Errors
 /// When the database cannot be used.
-pub async fn reserve(pool: &Pool, fingerprint: &str, wanted: u32, clock: &Clock) -> Result<Grant, sqlx::Error> {
+pub async fn reserve(
+    pool: &Pool,
+    fingerprint: &str,
+    wanted: u32,
+    clock: &Clock,
+) -> Result<Grant, sqlx::Error> {
     let now = clock.instant();
     let mut transaction = pool.begin().await?;
     sqlx::query!(
@@ -57,8 +62,14 @@ pub async fn reserve(pool: &Pool, fingerprint: &str, wanted: u32, clock: &Clock)
     {
         return Ok(Grant::NotBefore(not_before));
     }
-    let mut minute = Used { newest: row.minute_slot, counts: row.minute_ring };
-    let mut hour = Used { newest: row.hour_slot, counts: row.hour_ring };
+    let mut minute = Used {
+        newest: row.minute_slot,
+        counts: row.minute_ring,
+    };
+    let mut hour = Used {
+        newest: row.hour_slot,
+        counts: row.hour_ring,
+    };
     minute.turn(MINUTE, now);
     hour.turn(HOUR, now);
     let left_in_hour = PER_HOUR.saturating_sub(hour.sum());
@@ -68,7 +79,12 @@ pub async fn reserve(pool: &Pool, fingerprint: &str, wanted: u32, clock: &Clock)
         return Ok(if left_in_hour == 0 {
             Grant::NotBefore(now + hour.relief(HOUR, now))
         } else {
-            Grant::Wait(minute.relief(MINUTE, now).to_std().unwrap_or(Duration::from_secs(5)))
+            Grant::Wait(
+                minute
+                    .relief(MINUTE, now)
+                    .to_std()
+                    .unwrap_or(Duration::from_secs(5)),
+            )
         });
     }
     minute.add(granted);
@@ -123,7 +139,9 @@ impl Used {
     /// Lets the slots that have left the window go.
     fn turn(&mut self, ring: Ring, now: DateTime<Utc>) {
         let current = now.timestamp().div_euclid(ring.slot);
-        let passed = usize::try_from(current - self.newest).unwrap_or(0).min(ring.slots);
+        let passed = usize::try_from(current - self.newest)
+            .unwrap_or(0)
+            .min(ring.slots);
         self.newest = self.newest.max(current);
         self.counts.drain(..passed.min(self.counts.len()));
         while self.counts.len() < ring.slots {
@@ -132,7 +150,10 @@ impl Used {
     }
 
     fn sum(&self) -> u32 {
-        self.counts.iter().map(|count| u32::try_from(*count).unwrap_or(0)).sum()
+        self.counts
+            .iter()
+            .map(|count| u32::try_from(*count).unwrap_or(0))
+            .sum()
     }
 
     fn add(&mut self, requests: u32) {
@@ -161,7 +182,10 @@ mod tests {
 
     #[test]
     fn a_full_minute_is_relieved_when_its_slot_has_left() {
-        let mut used = Used { newest: 0, counts: Vec::new() };
+        let mut used = Used {
+            newest: 0,
+            counts: Vec::new(),
+        };
         used.turn(MINUTE, at(0));
         used.add(PER_MINUTE);
         let relief = used.relief(MINUTE, at(3));
@@ -174,7 +198,10 @@ mod tests {
 
     #[test]
     fn a_clock_that_went_back_frees_nothing() {
-        let mut used = Used { newest: 0, counts: Vec::new() };
+        let mut used = Used {
+            newest: 0,
+            counts: Vec::new(),
+        };
         used.turn(HOUR, at(7_200));
         used.add(10);
         used.turn(HOUR, at(0));

@@ -70,9 +70,12 @@ pub async fn begin(
     let length = TimeDelta::from_std(length).unwrap_or(TimeDelta::seconds(30));
     let mut transaction = pool.begin().await?;
     // One beginning at a time per worker: the rest of this transaction then sees what the others did.
-    sqlx::query_scalar!("SELECT pg_advisory_xact_lock(hashtextextended('sync_runs:' || $1, 0))::text", worker)
-        .fetch_one(&mut *transaction)
-        .await?;
+    sqlx::query_scalar!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('sync_runs:' || $1, 0))::text",
+        worker
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
     // FOR UPDATE waits for a holder that is writing the mirror right now, and sees what it left.
     let running = sqlx::query!(
         "SELECT id, lease_expires_at FROM sync_runs WHERE worker = $1 AND finished_at IS NULL FOR UPDATE",
@@ -108,7 +111,9 @@ pub async fn begin(
             transaction.commit().await?;
             return Ok(Err(Refused::Done));
         }
-        attempt = i32::try_from(before.attempts).unwrap_or(i32::MAX).saturating_add(1);
+        attempt = i32::try_from(before.attempts)
+            .unwrap_or(i32::MAX)
+            .saturating_add(1);
     }
     let run_id = Uuid::now_v7();
     let fence = sqlx::query_scalar!(
@@ -125,7 +130,13 @@ pub async fn begin(
     .fetch_one(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    Ok(Ok(Lease { run_id, fence, attempt, length, renewed_at: now }))
+    Ok(Ok(Lease {
+        run_id,
+        fence,
+        attempt,
+        length,
+        renewed_at: now,
+    }))
 }
 
 impl Lease {
@@ -164,7 +175,10 @@ impl Lease {
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub(crate) async fn holds(&self, transaction: &mut Transaction<'_, Postgres>) -> Result<bool, sqlx::Error> {
+    pub(crate) async fn holds(
+        &self,
+        transaction: &mut Transaction<'_, Postgres>,
+    ) -> Result<bool, sqlx::Error> {
         let held = sqlx::query_scalar!(
             r#"SELECT 1 AS "held!" FROM sync_runs WHERE id = $1 AND fence = $2 AND finished_at IS NULL FOR UPDATE"#,
             self.run_id,

@@ -26,7 +26,10 @@ pub struct Clock {
 impl Clock {
     /// A clock that shows `now` at this moment.
     pub fn at(now: DateTime<Utc>) -> Self {
-        Self { now, begun: Instant::now() }
+        Self {
+            now,
+            begun: Instant::now(),
+        }
     }
 
     /// The one `now` of the run.
@@ -75,11 +78,21 @@ mod tests {
             scheduled_for: Some(now - TimeDelta::seconds(age)),
             max_age: max.map(Duration::from_secs),
         };
-        for (age, max, stale) in
-            [(0, Some(60), false), (60, Some(60), false), (61, Some(60), true), (9_999, None, false), (-5, Some(0), false)]
-        {
+        for (age, max, stale) in [
+            (0, Some(60), false),
+            (60, Some(60), false),
+            (61, Some(60), true),
+            (9_999, None, false),
+            (-5, Some(0), false),
+        ] {
             assert_eq!(tick(age, max).is_stale(now), stale, "{age} {max:?}");
         }
-        assert!(!Tick { scheduled_for: None, max_age: Some(Duration::ZERO) }.is_stale(now));
+        assert!(
+            !Tick {
+                scheduled_for: None,
+                max_age: Some(Duration::ZERO)
+            }
+            .is_stale(now)
+        );
     }
 }

@@ -42,7 +42,11 @@ pub(super) async fn sync(
             (Ok(Some(before)), Ok(listing)) => Ok(Some(before.join(listing))),
             (Err(incomplete), _) | (Ok(_), Err(incomplete)) => Err(incomplete),
         };
-        if let Err(Incomplete::Page { error: error @ (Error::Unauthorized | Error::Token(_)), .. }) = whole {
+        if let Err(Incomplete::Page {
+            error: error @ (Error::Unauthorized | Error::Token(_)),
+            ..
+        }) = whole
+        {
             return Err(error.into());
         }
     }
@@ -53,15 +57,39 @@ pub(super) async fn sync(
         proofs = upstream.prove(due, |id| kind.path_of(id)).await?;
     }
     let reason = whole.as_ref().err().map(ToString::to_string);
-    let listing = match (&whole, &reason) {
-        (Ok(Some(listing)), _) => Ok(listing),
-        (Err(Incomplete::Page { error: Error::Unreadable(_), .. }), Some(reason)) => {
-            Err(Partial::Unreadable(reason))
-        }
-        (_, reason) => Err(Partial::Incomplete(reason.as_deref().unwrap_or("the kind has no listing"))),
+    let listing = worth(&whole, reason.as_deref());
+    let observation = Observation {
+        kind,
+        sightings,
+        listing,
+        begun_at: now,
     };
-    let observation = Observation { kind, sightings, listing, begun_at: now };
-    let actor = Actor { name: worker.name, lease: Some(upstream.lease()) };
+    let actor = Actor {
+        name: worker.name,
+        lease: Some(upstream.lease()),
+    };
     let outcome = inventory::reconcile(pool, actor, observation, &proofs, now, spacing).await?;
-    Ok(KindReport { kind: kind.name, seen, outcome })
+    Ok(KindReport {
+        kind: kind.name,
+        seen,
+        outcome,
+    })
+}
+
+/// What the mirror may conclude from the end of a walk.
+pub(super) fn worth<'w>(
+    whole: &'w Result<Option<CompleteListing>, Incomplete>,
+    reason: Option<&'w str>,
+) -> Result<&'w CompleteListing, Partial<'w>> {
+    match (whole, reason) {
+        (Ok(Some(listing)), _) => Ok(listing),
+        (
+            Err(Incomplete::Page {
+                error: Error::Unreadable(_),
+                ..
+            }),
+            Some(reason),
+        ) => Err(Partial::Unreadable(reason)),
+        (_, reason) => Err(Partial::Incomplete(reason.unwrap_or("the kind has no listing"))),
+    }
 }

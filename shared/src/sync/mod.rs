@@ -5,6 +5,7 @@
 //! the report too: a run that failed must be as visible as one that did not.
 
 mod kind;
+mod projects;
 mod upstream;
 
 use std::time::Duration;
@@ -31,16 +32,35 @@ pub struct Worker {
     pub name: &'static str,
     /// Whose token it uses.
     pub purpose: Purpose,
-    /// What it keeps up to date, each with its own listing and its own verdict.
-    pub kinds: &'static [&'static Kind],
+    /// What it does.
+    pub job: Job,
 }
 
+/// What a worker does.
+#[derive(Debug)]
+pub enum Job {
+    /// Keeps these kinds up to date, each with its own listing and its own verdict.
+    Kinds(&'static [&'static Kind]),
+    /// Keeps projects, their members, and whose everything is.
+    Projects,
+}
+
+/// `sync-projects`.
+pub static PROJECTS: Worker = Worker {
+    name: "sync-projects",
+    purpose: Purpose::SyncFull,
+    job: Job::Projects,
+};
+
 /// `sync-droplets`.
-pub static DROPLETS: Worker =
-    Worker { name: "sync-droplets", purpose: Purpose::SyncFast, kinds: &[&droplet::DROPLET] };
+pub static DROPLETS: Worker = Worker {
+    name: "sync-droplets",
+    purpose: Purpose::SyncFast,
+    job: Job::Kinds(&[&droplet::DROPLET]),
+};
 
 /// Every worker; a test holds it against the binaries and the template.
-pub static WORKERS: &[&Worker] = &[&DROPLETS];
+pub static WORKERS: &[&Worker] = &[&PROJECTS, &DROPLETS];
 
 /// What a worker keeps between runs: made once per sandbox.
 pub struct Station {
@@ -90,6 +110,12 @@ pub struct Report {
     pub outcome: RunOutcome,
     /// What became of each kind.
     pub kinds: Vec<KindReport>,
+    /// What the membership pass did, if this worker does one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settled: Option<inventory::Settled>,
+    /// Things worth knowing that did not stop the run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Requests sent to DigitalOcean.
     pub requests: u32,
     /// What the run took, in milliseconds.
@@ -191,7 +217,9 @@ impl Failure {
             Failure::Inventory(inventory::Error::Fenced) | Failure::Fenced => (RunOutcome::Failed, "fenced"),
             Failure::Inventory(inventory::Error::Overtaken(_)) => (RunOutcome::Busy, "overtaken"),
             Failure::Inventory(inventory::Error::OtherTeam { .. }) => (RunOutcome::Failed, "other_team"),
-            Failure::Inventory(inventory::Error::Contradiction { .. }) => (RunOutcome::Failed, "contradiction"),
+            Failure::Inventory(inventory::Error::Contradiction { .. }) => {
+                (RunOutcome::Failed, "contradiction")
+            }
             Failure::Upstream(error) => match error {
                 digitalocean::Error::Burst(_) | digitalocean::Error::Exhausted(_) => {
                     (RunOutcome::RateLimited, error.class())
@@ -249,14 +277,22 @@ pub fn run_at<'a>(
     .boxed()
 }
 
-async fn work(upstream: &mut Upstream<'_>, worker: &'static Worker, report: &mut Report) -> Result<(), Failure> {
+async fn work(
+    upstream: &mut Upstream<'_>,
+    worker: &'static Worker,
+    report: &mut Report,
+) -> Result<(), Failure> {
     upstream.check_account().await?;
-    for kind in worker.kinds {
-        let done = kind::sync(upstream, worker, kind).await?;
-        report.outcome = worse(report.outcome, done.outcome.verdict);
-        report.kinds.push(done);
+    match worker.job {
+        Job::Projects => projects::sync(upstream, worker, report).await,
+        Job::Kinds(kinds) => {
+            for kind in kinds {
+                let done = kind::sync(upstream, worker, kind).await?;
+                report.add(done);
+            }
+            Ok(())
+        }
     }
-    Ok(())
 }
 
 /// The run's word is that of its worst kind.
@@ -274,13 +310,19 @@ fn worse(outcome: RunOutcome, verdict: Verdict) -> RunOutcome {
         Verdict::Suspect => RunOutcome::Suspect,
         Verdict::Unreadable => RunOutcome::Unreadable,
     };
-    if rank(other) > rank(outcome) { other } else { outcome }
+    if rank(other) > rank(outcome) {
+        other
+    } else {
+        outcome
+    }
 }
 
 async fn close(station: &Station, clock: &Clock, lease: Lease, report: &Report) {
     let finish = Finish {
         outcome: report.outcome.name(),
-        counts: serde_json::json!({ "kinds": report.kinds, "requests": report.requests }),
+        counts: serde_json::json!({
+            "kinds": report.kinds, "settled": report.settled, "notes": report.notes, "requests": report.requests
+        }),
         error_class: report.error_class,
         error_message: report.error.as_deref(),
         do_request_id: report.do_request_id.as_deref(),
@@ -300,6 +342,8 @@ impl Report {
             attempt: None,
             outcome: RunOutcome::Complete,
             kinds: Vec::new(),
+            settled: None,
+            notes: Vec::new(),
             requests: 0,
             elapsed_ms: 0,
             error_class: None,
@@ -315,6 +359,11 @@ impl Report {
         report.error_class = Some(class);
         report.error = Some(error);
         report
+    }
+
+    fn add(&mut self, done: KindReport) {
+        self.outcome = worse(self.outcome, done.outcome.verdict);
+        self.kinds.push(done);
     }
 
     fn fail(&mut self, failure: &Failure) {

@@ -37,9 +37,22 @@ pub(super) struct Upstream<'a> {
 }
 
 impl<'a> Upstream<'a> {
-    pub(super) fn new(station: &'a Station, clock: &'a Clock, lease: Lease, time_left: Option<Duration>) -> Self {
+    pub(super) fn new(
+        station: &'a Station,
+        clock: &'a Clock,
+        lease: Lease,
+        time_left: Option<Duration>,
+    ) -> Self {
         let time_left = time_left.unwrap_or(USUAL).saturating_sub(WRITING);
-        Self { station, clock, lease, time_left, fingerprint: None, requests: 0, last_request_id: None }
+        Self {
+            station,
+            clock,
+            lease,
+            time_left,
+            fingerprint: None,
+            requests: 0,
+            last_request_id: None,
+        }
     }
 
     pub(super) fn station(&self) -> &'a Station {
@@ -109,12 +122,26 @@ impl<'a> Upstream<'a> {
             }
         }
         self.requests += walk.requests();
-        self.last_request_id = walk.last_request_id().map(str::to_owned).or(self.last_request_id.take());
+        self.last_request_id = walk
+            .last_request_id()
+            .map(str::to_owned)
+            .or(self.last_request_id.take());
         let end = walk.finish();
-        if let Err(Incomplete::Page { error: Error::Exhausted(until), .. }) = &end {
+        if let Err(Incomplete::Page {
+            error: Error::Exhausted(until),
+            ..
+        }) = &end
+        {
             self.remember(*until).await?;
         }
         Ok(end)
+    }
+
+    /// Makes a project; never asks twice. Answers whether it was made.
+    pub(super) async fn create_project(&mut self, name: &str) -> Result<bool, Failure> {
+        self.reserve(1).await?;
+        self.requests += 1;
+        Ok(self.client().create_project(name, self.clock.instant()).await?)
     }
 
     /// Asks for each of these by id. A request that cannot be paid for proves nothing.
@@ -132,7 +159,7 @@ impl<'a> Upstream<'a> {
                 Err(failure) => return Err(failure),
             }
             self.requests += 1;
-            let proof = self.client().prove(&path, self.clock.instant()).await;
+            let proof = self.client().prove(&path).await;
             proofs.insert(id, proof);
         }
         Ok(proofs)
@@ -142,7 +169,10 @@ impl<'a> Upstream<'a> {
     async fn reserve(&mut self, wanted: u32) -> Result<u32, Failure> {
         let fingerprint = match &self.fingerprint {
             Some(fingerprint) => fingerprint.clone(),
-            None => self.fingerprint.insert(self.client().fingerprint().await?).clone(),
+            None => self
+                .fingerprint
+                .insert(self.client().fingerprint().await?)
+                .clone(),
         };
         loop {
             if !self.lease.renew(&self.station.pool, self.clock).await? {
@@ -170,7 +200,8 @@ impl<'a> Upstream<'a> {
             let piece = left.min(self.station.config.lease / 4);
             tokio::time::sleep(piece).await;
             left -= piece;
-            if !left.is_zero() && !matches!(self.lease.renew(&self.station.pool, self.clock).await, Ok(true)) {
+            if !left.is_zero() && !matches!(self.lease.renew(&self.station.pool, self.clock).await, Ok(true))
+            {
                 // The next reservation finds out, and says so.
                 return true;
             }

@@ -12,5 +12,18 @@ pub mod postgres;
 pub mod prepare;
 pub mod process;
 pub mod python;
+
+#[cfg(feature = "stack")]
+pub mod aws;
+#[cfg(feature = "stack")]
+pub mod http;
+#[cfg(feature = "stack")]
+pub mod rie;
+#[cfg(feature = "stack")]
+pub mod sandbox;
 #[cfg(feature = "stack")]
 pub mod services;
+#[cfg(feature = "stack")]
+pub mod tokens;
+#[cfg(feature = "stack")]
+pub mod with_services;

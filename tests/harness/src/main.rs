@@ -41,6 +41,10 @@ fn command() -> Result<ExitCode, Failure> {
     match words.as_slice() {
         ["prepare"] => println!("{}", runtime.block_on(prepare::write(&say))?),
         ["prepare", "--check"] => println!("{}", runtime.block_on(prepare::check(&say))?),
+        #[cfg(feature = "stack")]
+        ["with-services", "--", command @ ..] => {
+            return runtime.block_on(harness::with_services::run(command, &say));
+        }
         _ => return Err(Failure::new(USAGE)),
     }
     Ok(ExitCode::SUCCESS)

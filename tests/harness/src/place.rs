@@ -55,6 +55,24 @@ pub fn since_1970() -> Duration {
         .unwrap_or_default()
 }
 
+/// A compiled binary of this workspace, in the profile that we were compiled in ourselves.
+pub fn binary(name: &str) -> Result<PathBuf, Failure> {
+    let ourselves = std::env::current_exe().doing("find out which program this is")?;
+    // A test lies in `deps`, one deeper than the binaries.
+    let folder = ourselves
+        .ancestors()
+        .skip(1)
+        .find(|folder| !folder.ends_with("deps"));
+    let program = folder.unwrap_or(&ourselves).join(name);
+    if program.is_file() {
+        return Ok(program);
+    }
+    Err(Failure::new(format!(
+        "{} is not built: run `cargo build --workspace --bins`, as the targets of the Makefile do",
+        program.display()
+    )))
+}
+
 /// A port that was free a moment ago.
 pub fn free_port() -> Result<u16, Failure> {
     let listener = TcpListener::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).doing("open a port")?;

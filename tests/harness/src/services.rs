@@ -1,6 +1,6 @@
 //! The services a test finds running: Postgres with a migrated template, moto, and AWS's runtime emulator.
 //!
-//! `make test` starts them once and passes their addresses on in the environment; tests reach them here. A
+//! `harness with-services` (which is `make test`) starts them once and passes their addresses on in the environment; tests reach them here. A
 //! test that is started without them is told so in one sentence: it refuses to guess a server.
 
 use std::path::PathBuf;

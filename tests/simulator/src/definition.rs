@@ -23,22 +23,22 @@ const FIXTURES: &[&str] = &[
     include_str!("../fixtures/droplets.json"),
 ];
 
-/// All kinds, parsed once a process: tests start a simulator each.
-pub fn kinds() -> Result<&'static [Arc<Kind>], Problem> {
+/// All kinds, parsed once a process (tests start a simulator each), and those of further fixtures.
+pub fn kinds(further: &[String]) -> Result<Vec<Arc<Kind>>, Problem> {
     static KINDS: OnceLock<Result<Vec<Arc<Kind>>, String>> = OnceLock::new();
-    let parse = |fixture: &&str| {
+    let parse = |fixture: &str| {
         Kind::parse(fixture)
             .map(Arc::new)
             .map_err(|error| error.to_string())
     };
-    match KINDS.get_or_init(|| FIXTURES.iter().map(parse).collect()) {
-        Ok(kinds) => Ok(kinds),
-        Err(error) => Err(Problem::new(
-            500,
-            "server_error",
-            format!("a fixture does not parse: {error}"),
-        )),
-    }
+    let ours = KINDS.get_or_init(|| FIXTURES.iter().map(|fixture| parse(fixture)).collect());
+    let all = ours.clone().and_then(|mut kinds| {
+        for fixture in further {
+            kinds.push(parse(fixture)?);
+        }
+        Ok(kinds)
+    });
+    all.map_err(|error| Problem::new(500, "server_error", format!("a fixture does not parse: {error}")))
 }
 
 #[derive(Debug, Deserialize)]

@@ -16,6 +16,8 @@ pub struct Options {
     pub scenario: Scenario,
     pub tokens: Vec<Token>,
     pub settings: Settings,
+    /// Collections beyond the simulator's own: the text of fixture files.
+    pub fixtures: Vec<String>,
     /// How many requests the log keeps.
     pub log_entries: usize,
 }
@@ -28,6 +30,7 @@ impl Default for Options {
             scenario: Scenario::Default,
             tokens: vec![Token::new("default", DEFAULT_TOKEN)],
             settings: Settings::default(),
+            fixtures: Vec::new(),
             log_entries: 20_000,
         }
     }

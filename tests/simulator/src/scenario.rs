@@ -48,13 +48,18 @@ pub enum Scenario {
 const ACCOUNT: &str = include_str!("../fixtures/account.json");
 
 /// The account, filled.
-pub fn build(seed: u64, scenario: Scenario) -> Result<World, Problem> {
+pub(crate) fn build(seed: u64, scenario: Scenario, fixtures: &[String]) -> Result<World, Problem> {
     let account: Value = serde_json::from_str(ACCOUNT).map_err(broken)?;
-    lay_out(seed, scenario, json!({"account": account.get("account")}))
+    lay_out(
+        seed,
+        scenario,
+        json!({"account": account.get("account")}),
+        fixtures,
+    )
 }
 
 /// Another team's account: the same business idea under other ids.
-pub fn build_other_team(seed: u64) -> Result<World, Problem> {
+pub(crate) fn build_other_team(seed: u64, fixtures: &[String]) -> Result<World, Problem> {
     let account: Value = serde_json::from_str(ACCOUNT).map_err(broken)?;
     let mut shown = json!({"account": account.get("account")});
     if let (Some(team), Some(other)) = (shown.pointer_mut("/account/team"), account.get("other_team")) {
@@ -63,15 +68,15 @@ pub fn build_other_team(seed: u64) -> Result<World, Problem> {
     if let Some(uuid) = shown.pointer_mut("/account/uuid") {
         *uuid = Value::from(chance::hex40(seed, "other team", 0));
     }
-    lay_out(!seed, Scenario::Scale { droplets: 9 }, shown)
+    lay_out(!seed, Scenario::Scale { droplets: 9 }, shown, fixtures)
 }
 
 fn broken(error: serde_json::Error) -> Problem {
     Problem::new(500, "server_error", format!("a fixture does not parse: {error}"))
 }
 
-fn lay_out(seed: u64, scenario: Scenario, account: Value) -> Result<World, Problem> {
-    let mut world = World::bare(seed, account)?;
+fn lay_out(seed: u64, scenario: Scenario, account: Value, fixtures: &[String]) -> Result<World, Problem> {
+    let mut world = World::bare(seed, account, fixtures)?;
     let names: Vec<String> = world
         .collections()
         .iter()

@@ -45,6 +45,7 @@ pub struct Override {
 pub struct State {
     pub seed: u64,
     pub scenario: Scenario,
+    fixtures: Vec<String>,
     pub world: World,
     pub other_team: World,
     pub settings: Settings,
@@ -61,8 +62,9 @@ impl State {
         Ok(Self {
             seed: options.seed,
             scenario: options.scenario,
-            world: scenario::build(options.seed, options.scenario)?,
-            other_team: scenario::build_other_team(options.seed)?,
+            fixtures: options.fixtures.clone(),
+            world: scenario::build(options.seed, options.scenario, &options.fixtures)?,
+            other_team: scenario::build_other_team(options.seed, &options.fixtures)?,
             settings: options.settings,
             tokens: options.tokens.iter().map(Credential::new).collect(),
             faults: Faults::default(),
@@ -76,8 +78,8 @@ impl State {
     /// Back to the beginning of a scenario: worlds, faults, log, overrides and rate windows. Tokens and
     /// settings stay.
     pub fn reset(&mut self, seed: u64, scenario: Scenario) -> Result<(), Problem> {
-        self.world = scenario::build(seed, scenario)?;
-        self.other_team = scenario::build_other_team(seed)?;
+        self.world = scenario::build(seed, scenario, &self.fixtures)?;
+        self.other_team = scenario::build_other_team(seed, &self.fixtures)?;
         (self.seed, self.scenario) = (seed, scenario);
         self.faults.clear();
         self.journal.clear();

@@ -77,7 +77,7 @@ impl Template {
                 Part::Inside(slot) => {
                     let mut text = String::new();
                     if resolve(slot, &mut text) {
-                        out.push_str(text.trim_matches('"'));
+                        out.push_str(unquoted(&text));
                     }
                 }
                 Part::Member(key, slot) => {
@@ -155,7 +155,7 @@ impl Template {
             return;
         }
         let mut pieces = string.split("${");
-        let escaped = |piece: &str| Value::from(piece).to_string().trim_matches('"').to_owned();
+        let escaped = |piece: &str| unquoted(&Value::from(piece).to_string()).to_owned();
         self.text("\"");
         self.text(&escaped(pieces.next().unwrap_or_default()));
         for piece in pieces {
@@ -169,4 +169,11 @@ impl Template {
         }
         self.text("\"");
     }
+}
+
+/// JSON text of a string without its quotes (one on each side: an escaped one may stand inside).
+fn unquoted(text: &str) -> &str {
+    text.strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+        .unwrap_or(text)
 }

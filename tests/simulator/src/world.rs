@@ -32,14 +32,14 @@ pub struct World {
 
 impl World {
     /// An account with nothing in it but who it is; `scenario` fills it.
-    pub(crate) fn bare(seed: u64, account: Value) -> Result<Self, Problem> {
-        let kinds = definition::kinds()?;
+    pub(crate) fn bare(seed: u64, account: Value, fixtures: &[String]) -> Result<Self, Problem> {
+        let kinds = definition::kinds(fixtures)?;
         Ok(Self {
             seed,
             tick: 0,
             loading: true,
             account,
-            collections: kinds.iter().cloned().map(Collection::new).collect(),
+            collections: kinds.into_iter().map(Collection::new).collect(),
             members: Members::default(),
             default_project: String::new(),
         })

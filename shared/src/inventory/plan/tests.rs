@@ -17,12 +17,16 @@ fn sighting(item: Value) -> Sighting {
 }
 
 fn web() -> Sighting {
-    sighting(serde_json::json!({"id": 1, "name": "web", "status": "active", "tags": ["a"], "memory": 1024,
-                                "region": {"slug": "ams3"}}))
+    sighting(
+        serde_json::json!({"id": 1, "name": "web", "status": "active", "tags": ["a"], "memory": 1024,
+                                "region": {"slug": "ams3"}}),
+    )
 }
 
 fn stored(of: &Sighting, strikes: i16, deleted_at: Option<DateTime<Utc>>, with_content: bool) -> Row {
-    let Change::Discovered(written) = discovered(Uuid::nil(), of, None, at(0)) else { unreachable!() };
+    let Change::Discovered(written) = discovered(Uuid::nil(), of, None, at(0)) else {
+        unreachable!()
+    };
     Row {
         id: Uuid::nil(),
         content_hash: of.hash,
@@ -45,27 +49,54 @@ fn live(id: &str, strikes: i16, struck: Option<DateTime<Utc>>) -> Live {
 }
 
 fn missing(rows: Vec<Live>, others: usize) -> Population {
-    Population { size: rows.len() + others, notable: rows }
+    Population {
+        size: rows.len() + others,
+        notable: rows,
+    }
 }
 
 #[test]
 fn a_new_thing_is_discovered_with_every_field() {
-    let attribution =
-        Attribution { cloud_project_id: Some(Uuid::max()), tenant_id: Some("t".into()), rule: Rule::Membership };
-    let Change::Discovered(written) = discovered(Uuid::nil(), &web(), Some(&attribution), at(0)) else { panic!() };
+    let attribution = Attribution {
+        cloud_project_id: Some(Uuid::max()),
+        tenant_id: Some("t".into()),
+        rule: Rule::Membership,
+    };
+    let Change::Discovered(written) = discovered(Uuid::nil(), &web(), Some(&attribution), at(0)) else {
+        panic!()
+    };
     assert_eq!(written.version, 1);
     let fields: Vec<_> = written.changes.keys().map(String::as_str).collect();
-    let all = ["attribution", "attrs", "cloud_project_id", "first_seen_at", "name", "region", "status", "tags", "tenant_id"];
+    let all = [
+        "attribution",
+        "attrs",
+        "cloud_project_id",
+        "first_seen_at",
+        "name",
+        "region",
+        "status",
+        "tags",
+        "tenant_id",
+    ];
     assert_eq!(fields, all);
-    assert_eq!(written.changes["name"], serde_json::json!({"from": null, "to": "web"}));
+    assert_eq!(
+        written.changes["name"],
+        serde_json::json!({"from": null, "to": "web"})
+    );
     assert_eq!(written.changes["tenant_id"]["to"], "t");
 }
 
 #[test]
 fn a_thing_without_a_name_goes_by_its_id() {
-    let Change::Discovered(written) = discovered(Uuid::nil(), &sighting(serde_json::json!({"id": 9})), None, at(0))
-    else { panic!() };
-    assert_eq!((written.content.name.as_str(), written.content.status.as_str()), ("9", "unknown"));
+    let Change::Discovered(written) =
+        discovered(Uuid::nil(), &sighting(serde_json::json!({"id": 9})), None, at(0))
+    else {
+        panic!()
+    };
+    assert_eq!(
+        (written.content.name.as_str(), written.content.status.as_str()),
+        ("9", "unknown")
+    );
 }
 
 #[test]
@@ -81,33 +112,53 @@ fn the_same_again_changes_nothing_and_clears_a_strike() {
 #[test]
 fn other_content_is_an_update_and_other_tags_are_tagging() {
     let row = stored(&web(), 1, None, true);
-    let renamed = sighting(serde_json::json!({"id": 1, "name": "web-2", "status": "active", "tags": ["b"],
-                                              "memory": 2048, "region": {"slug": "ams3"}}));
-    let Some(Change::Updated(written)) = seen(&row, &renamed, None) else { panic!() };
+    let renamed = sighting(
+        serde_json::json!({"id": 1, "name": "web-2", "status": "active", "tags": ["b"],
+                                              "memory": 2048, "region": {"slug": "ams3"}}),
+    );
+    let Some(Change::Updated(written)) = seen(&row, &renamed, None) else {
+        panic!()
+    };
     assert_eq!(written.version, 2);
     let fields: Vec<_> = written.changes.keys().map(String::as_str).collect();
     assert_eq!(fields, ["attrs.memory", "name", "tags"]);
-    assert_eq!(written.changes["attrs.memory"], serde_json::json!({"from": 1024, "to": 2048}));
-    let tagged = sighting(serde_json::json!({"id": 1, "name": "web", "status": "active", "tags": ["a", "b"],
-                                             "memory": 1024, "region": {"slug": "ams3"}}));
+    assert_eq!(
+        written.changes["attrs.memory"],
+        serde_json::json!({"from": 1024, "to": 2048})
+    );
+    let tagged = sighting(
+        serde_json::json!({"id": 1, "name": "web", "status": "active", "tags": ["a", "b"],
+                                             "memory": 1024, "region": {"slug": "ams3"}}),
+    );
     assert!(matches!(seen(&row, &tagged, None), Some(Change::Tagged(_))));
 }
 
 #[test]
 fn what_a_narrow_token_hides_is_not_a_change() {
     let row = stored(&web(), 0, None, true);
-    let narrow = sighting(serde_json::json!({"id": 1, "name": "web", "status": "active", "region": {"slug": "ams3"}}));
+    let narrow =
+        sighting(serde_json::json!({"id": 1, "name": "web", "status": "active", "region": {"slug": "ams3"}}));
     let change = seen(&row, &narrow, None);
-    assert!(matches!(change, Some(Change::Reread { struck: false, .. })), "{change:?}");
-    let said = sighting(serde_json::json!({"id": 1, "name": "web", "status": "active", "tags": [], "memory": 1024,
-                                           "region": {"slug": "ams3"}}));
-    assert!(matches!(seen(&row, &said, None), Some(Change::Tagged(_))), "an empty list is said");
+    assert!(
+        matches!(change, Some(Change::Reread { struck: false, .. })),
+        "{change:?}"
+    );
+    let said = sighting(
+        serde_json::json!({"id": 1, "name": "web", "status": "active", "tags": [], "memory": 1024,
+                                           "region": {"slug": "ams3"}}),
+    );
+    assert!(
+        matches!(seen(&row, &said, None), Some(Change::Tagged(_))),
+        "an empty list is said"
+    );
 }
 
 #[test]
 fn a_tombstone_seen_again_is_restored_even_unchanged() {
     let row = stored(&web(), 3, Some(at(5)), true);
-    let Some(Change::Restored(written)) = seen(&row, &web(), None) else { panic!() };
+    let Some(Change::Restored(written)) = seen(&row, &web(), None) else {
+        panic!()
+    };
     assert_eq!(written.changes.keys().collect::<Vec<_>>(), ["deleted_at"]);
     assert_eq!(written.changes["deleted_at"]["to"], Value::Null);
 }
@@ -115,10 +166,19 @@ fn a_tombstone_seen_again_is_restored_even_unchanged() {
 #[test]
 fn a_new_owner_is_an_event_that_says_whom_it_left() {
     let mut row = stored(&web(), 0, None, true);
-    row.content.as_mut().unwrap().attribution =
-        Attribution { cloud_project_id: None, tenant_id: Some("a".into()), rule: Rule::Membership };
-    let moved = Attribution { cloud_project_id: None, tenant_id: Some("b".into()), rule: Rule::Membership };
-    let Some(Change::Updated(written)) = seen(&row, &web(), Some(&moved)) else { panic!() };
+    row.content.as_mut().unwrap().attribution = Attribution {
+        cloud_project_id: None,
+        tenant_id: Some("a".into()),
+        rule: Rule::Membership,
+    };
+    let moved = Attribution {
+        cloud_project_id: None,
+        tenant_id: Some("b".into()),
+        rule: Rule::Membership,
+    };
+    let Some(Change::Updated(written)) = seen(&row, &web(), Some(&moved)) else {
+        panic!()
+    };
     assert_eq!(written.left_tenant_id.as_deref(), Some("a"));
     assert_eq!(written.content.attribution.tenant_id.as_deref(), Some("b"));
 }
@@ -144,17 +204,33 @@ fn absence_row_by_row() {
         let proofs: Proofs = proof.map(|proof| ("x".to_owned(), proof)).into_iter().collect();
         let listing = CompleteListing::of(&["a"], at(minutes));
         let rows = missing(vec![live("x", strikes, last)], 9);
-        let absence = absent(&rows, &listing, &Marker::default(), Some(&proofs), at(minutes), SPACING);
+        let absence = absent(
+            &rows,
+            &listing,
+            &Marker::default(),
+            Some(&proofs),
+            at(minutes),
+            SPACING,
+        );
         assert_eq!(absence.verdict, Verdict::Complete);
-        assert_eq!(absence.changes.into_iter().next(), expected, "{strikes} strikes, {minutes} min, {proof:?}");
+        assert_eq!(
+            absence.changes.into_iter().next(),
+            expected,
+            "{strikes} strikes, {minutes} min, {proof:?}"
+        );
     }
     let proofs = Proofs::from([("x".to_owned(), Gone)]);
     let listing = CompleteListing::of(&["a"], at(10));
     for proofs in [Some(&proofs), None] {
         let rows = missing(vec![live("x", 2, Some(at(0)))], 9);
         let absence = absent(&rows, &listing, &Marker::default(), proofs, at(10), SPACING);
-        let [Change::Deleted(tombstone)] = absence.changes.as_slice() else { panic!("{:?}", absence.changes) };
-        assert_eq!((tombstone.version, tombstone.tenant_id.as_deref()), (2, Some("t")));
+        let [Change::Deleted(tombstone)] = absence.changes.as_slice() else {
+            panic!("{:?}", absence.changes)
+        };
+        assert_eq!(
+            (tombstone.version, tombstone.tenant_id.as_deref()),
+            (2, Some("t"))
+        );
     }
 }
 
@@ -163,9 +239,21 @@ fn the_present_with_a_strike_are_cleared_even_when_suspect() {
     let mut rows: Vec<Live> = (0..6).map(|n| live(&format!("m{n}"), 0, None)).collect();
     rows.push(live("p", 1, Some(at(0))));
     let listing = CompleteListing::of(&["p"], at(20));
-    let absence = absent(&missing(rows, 0), &listing, &Marker::default(), None, at(20), SPACING);
+    let absence = absent(
+        &missing(rows, 0),
+        &listing,
+        &Marker::default(),
+        None,
+        at(20),
+        SPACING,
+    );
     assert_eq!(absence.verdict, Verdict::Suspect);
-    assert_eq!(absence.changes, [Change::Cleared { id: live("p", 0, None).id }]);
+    assert_eq!(
+        absence.changes,
+        [Change::Cleared {
+            id: live("p", 0, None).id
+        }]
+    );
 }
 
 #[test]
@@ -186,8 +274,19 @@ fn too_much_at_once_is_suspect() {
         let ids: Vec<String> = (0..listed).map(|n| format!("p{n}")).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let listing = CompleteListing::of(&ids, at(0));
-        let absence = absent(&missing(rows, known - gone), &listing, &Marker::default(), None, at(0), SPACING);
-        assert_eq!(absence.verdict == Verdict::Suspect, suspect, "{gone} of {known}, {listed} listed");
+        let absence = absent(
+            &missing(rows, known - gone),
+            &listing,
+            &Marker::default(),
+            None,
+            at(0),
+            SPACING,
+        );
+        assert_eq!(
+            absence.verdict == Verdict::Suspect,
+            suspect,
+            "{gone} of {known}, {listed} listed"
+        );
         assert_eq!(absence.changes.is_empty(), suspect);
     }
 }
@@ -230,13 +329,41 @@ fn a_release_follows_its_state_through_the_tombstones() {
     let rows = (0..6).map(|n| live(&format!("m{n}"), 2, Some(at(0)))).collect();
     let proofs = Proofs::from([("m0".to_owned(), Proof::Gone)]);
     let listing = CompleteListing::of(&[], at(60));
-    let marker = Marker { suspect_count: 4, suspect_since: Some(at(-60)), ..Marker::default() };
-    let first = absent(&missing(rows, 0), &listing, &marker, Some(&proofs), at(60), SPACING);
-    let marker = Marker { released_fingerprint: Some(first.fingerprint), ..marker };
+    let marker = Marker {
+        suspect_count: 4,
+        suspect_since: Some(at(-60)),
+        ..Marker::default()
+    };
+    let first = absent(
+        &missing(rows, 0),
+        &listing,
+        &marker,
+        Some(&proofs),
+        at(60),
+        SPACING,
+    );
+    let marker = Marker {
+        released_fingerprint: Some(first.fingerprint),
+        ..marker
+    };
     let rows = (0..6).map(|n| live(&format!("m{n}"), 2, Some(at(0)))).collect();
-    let done = absent(&missing(rows, 0), &listing, &marker, Some(&proofs), at(60), SPACING);
+    let done = absent(
+        &missing(rows, 0),
+        &listing,
+        &marker,
+        Some(&proofs),
+        at(60),
+        SPACING,
+    );
     let left = (1..6).map(|n| live(&format!("m{n}"), 2, Some(at(0)))).collect();
-    let next = absent(&missing(left, 0), &listing, &Marker::default(), Some(&proofs), at(60), SPACING);
+    let next = absent(
+        &missing(left, 0),
+        &listing,
+        &Marker::default(),
+        Some(&proofs),
+        at(60),
+        SPACING,
+    );
     assert_eq!(done.fingerprint_after, next.fingerprint);
     assert_ne!(done.fingerprint, done.fingerprint_after);
 }

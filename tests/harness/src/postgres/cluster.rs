@@ -38,30 +38,6 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes roles, logins and the template. The caller removes the template with [`Cluster::remove`] if the
-    /// server outlives it.
-    #[cfg(feature = "stack")]
-    pub async fn prepare(server: &super::Server) -> Result<Self, Failure> {
-        let template = format!("arcadia_template_{}", Uuid::now_v7().simple());
-        make_logins(server.url()).await?;
-        execute(server.url(), &format!("CREATE DATABASE {template}")).await?;
-        let cluster = Self {
-            url: server.url().to_owned(),
-            template,
-        };
-        let url = with_database(&cluster.url, &cluster.template)?;
-        let options = PgConnectOptions::from_str(&url).doing("read the template's URL")?;
-        shared::database::migrate(&options)
-            .await
-            .doing("migrate the template database")?;
-        let closed = format!(
-            "ALTER DATABASE {} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false",
-            cluster.template
-        );
-        execute(&cluster.url, &closed).await?;
-        Ok(cluster)
-    }
-
     /// A server and template that somebody else has prepared.
     pub fn attach(url: &str, template: &str) -> Self {
         Self {
@@ -103,16 +79,52 @@ impl Cluster {
     pub async fn empty(&self) -> Result<Database, Failure> {
         Database::empty(&self.url).await
     }
+}
 
-    /// Removes the template.
-    pub async fn remove(self) -> Result<(), Failure> {
-        let open = format!("ALTER DATABASE {} WITH IS_TEMPLATE false", self.template);
-        execute(&self.url, &open).await?;
+/// The template, removed with this value: the server may be somebody else's and live on.
+#[derive(Debug)]
+pub struct Template {
+    cluster: Cluster,
+}
+
+impl Template {
+    /// Makes roles, logins and the template.
+    #[cfg(feature = "stack")]
+    pub async fn prepare(server: &super::Server) -> Result<Self, Failure> {
+        let name = format!("arcadia_template_{}", Uuid::now_v7().simple());
+        make_logins(server.url()).await?;
         execute(
-            &self.url,
-            &format!("DROP DATABASE {} WITH (FORCE)", self.template),
+            server.url(),
+            &format!("CREATE DATABASE {name} TEMPLATE template0"),
         )
-        .await
+        .await?;
+        let template = Self {
+            cluster: Cluster::attach(server.url(), &name),
+        };
+        let options = PgConnectOptions::from_str(&with_database(server.url(), &name)?);
+        let options = options.doing("read the template's URL")?;
+        shared::database::migrate(&options)
+            .await
+            .doing("migrate the template database")?;
+        let closed = format!("ALTER DATABASE {name} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false");
+        execute(server.url(), &closed).await?;
+        Ok(template)
+    }
+
+    /// What can be cloned from it.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+}
+
+impl Drop for Template {
+    fn drop(&mut self) {
+        let name = &self.cluster.template;
+        let open = format!("ALTER DATABASE {name} WITH IS_TEMPLATE false;\n");
+        execute_at_the_end(
+            &self.cluster.url,
+            open + &format!("DROP DATABASE {name} WITH (FORCE)"),
+        );
     }
 }
 
@@ -157,20 +169,25 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let (server, statement) = (
-            self.server.clone(),
+        execute_at_the_end(
+            &self.server,
             format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name),
         );
-        // A thread of its own, because a runtime cannot be entered twice. A server that is gone took it along.
-        let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .ok()?;
-            runtime.block_on(execute(&server, &statement)).ok()
-        });
-        let _ = dropped.join();
     }
+}
+
+/// For destructors: on a thread of its own, because a runtime cannot be entered twice. A server that is gone
+/// took everything along.
+fn execute_at_the_end(server: &str, statements: String) {
+    let server = server.to_owned();
+    let executed = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .ok()?;
+        runtime.block_on(execute(&server, &statements)).ok()
+    });
+    let _ = executed.join();
 }
 
 /// Makes the roles and the logins, as often as wanted and by as many at once.

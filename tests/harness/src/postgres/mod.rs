@@ -12,5 +12,5 @@ mod unprivileged;
 
 pub use binaries::{Found, find};
 pub(crate) use cluster::make_logins;
-pub use cluster::{Cluster, Database, ROLES};
+pub use cluster::{Cluster, Database, ROLES, Template};
 pub use server::{PASSWORD, Server};

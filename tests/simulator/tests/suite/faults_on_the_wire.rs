@@ -75,7 +75,8 @@ async fn headers() {
 #[tokio::test]
 async fn connections_break() {
     for name in ["reset", "hang", "truncated_body", "truncated_gzip", "lost_answer"] {
-        let client = with(name);
+        let mut client = with(name);
+        client.patience = Duration::from_millis(if name == "hang" { 150 } else { 5_000 });
         let error = client
             .send(Method::GET, "/v2/droplets", None)
             .await
@@ -88,6 +89,7 @@ async fn connections_break() {
         };
         assert!(expected, "{name}: {error:?}");
         client.simulator.clear_faults();
+        client.patience = Duration::from_secs(5);
         assert_eq!(
             client.get("/v2/droplets").await.status,
             200,

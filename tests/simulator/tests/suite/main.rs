@@ -13,6 +13,7 @@
 
 mod accounts;
 mod client;
+mod collections;
 mod control;
 mod faults;
 mod faults_on_the_wire;

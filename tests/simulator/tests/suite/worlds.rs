@@ -1,5 +1,7 @@
 //! Determinism, scale, and mutations through the handle.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use simulator::{Churn, FaultKind, Options, Scenario, Simulator};
 
@@ -148,7 +150,8 @@ fn churn_does_what_it_says() {
 
 #[tokio::test]
 async fn a_stopped_simulator_frees_its_port() {
-    let client = Client::default();
+    let mut client = Client::default();
+    client.patience = Duration::from_millis(100);
     let port = client.simulator.address().port();
     client.simulator.fault(simulator::Fault::new(FaultKind::Hang));
     let hanging = client.send(reqwest::Method::GET, "/v2/account", None).await;

@@ -1,0 +1,214 @@
+//! Who is in which project, and what that says about whose things are.
+//!
+//! DigitalOcean keeps every such thing in exactly one project, so a thing leaves a project only by entering
+//! another. A member that is not listed is therefore *unknown* (the token may not read its kind), and its row
+//! stays; a member that is `not_found` or whose service is down changes nothing either. Every difference that
+//! this makes to a resource goes through the same door as any other change: one row, one event.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use sqlx::{Postgres, Transaction};
+use uuid::Uuid;
+
+use super::{Actor, Error, apply, enter};
+use crate::database::Pool;
+use crate::digitalocean::listing::Unreadable;
+use crate::kinds::project::PROJECT;
+use crate::kinds::{CATALOGUE, PROVIDER, urn};
+
+/// One row of a project's resources.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Member {
+    /// DigitalOcean's identity of the thing.
+    pub urn: String,
+    /// When it came into the project, if that is known.
+    pub assigned_at: Option<DateTime<Utc>>,
+    /// `ok`, `assigned`, `already_assigned`, `not_found`, `service_down`.
+    #[serde(default)]
+    pub status: String,
+}
+
+impl Member {
+    /// Reads one row.
+    ///
+    /// # Errors
+    /// When it is no membership.
+    pub fn read(item: &str) -> Result<Self, Unreadable> {
+        serde_json::from_str(item).map_err(|_| Unreadable("a project's member is not readable".into()))
+    }
+
+    fn is_certain(&self) -> bool {
+        matches!(self.status.as_str(), "ok" | "assigned" | "already_assigned")
+    }
+}
+
+/// The members of every project, in the order in which the projects were walked.
+#[derive(Debug)]
+pub struct Memberships {
+    /// DigitalOcean's project id, and its members as far as they were listed.
+    pub projects: Vec<(String, Vec<Member>)>,
+    /// Whether every project was listed to its end.
+    pub complete: bool,
+}
+
+/// What a membership pass did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Settled {
+    /// Members that are new or have moved.
+    pub members: u64,
+    /// Resources whose project, tenant or rule changed.
+    pub attributed: u32,
+}
+
+/// Remembers who is in which project, and moves every resource that this says something new about.
+/// `fallback` names the project of things that are in none.
+///
+/// # Errors
+/// See [`Error`]; nothing is half done.
+pub async fn settle(
+    pool: &Pool,
+    actor: Actor<'_>,
+    memberships: &Memberships,
+    fallback: Option<&str>,
+    begun_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<Settled, Error> {
+    let mut door = enter(pool, actor, &PROJECT, begun_at).await?;
+    let (mut projects, mut urns, mut kinds, mut ids) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut assigned, mut statuses) = (Vec::new(), Vec::new());
+    // A thing that moved during the pass is listed twice: the later walk is the newer truth.
+    let mut latest = std::collections::BTreeMap::new();
+    for (project, members) in &memberships.projects {
+        for member in members.iter().filter(|member| member.is_certain()) {
+            latest.insert(member.urn.as_str(), (project.as_str(), member));
+        }
+    }
+    for (text, (project, member)) in latest {
+        if let Some(urn) = urn::parse(text) {
+            projects.push(project.to_owned());
+            urns.push(text.replace('\0', "\u{FFFD}"));
+            kinds.push(urn.kind.replace('\0', "\u{FFFD}"));
+            ids.push(urn.provider_id.replace('\0', "\u{FFFD}"));
+            assigned.push(member.assigned_at);
+            statuses.push(member.status.clone());
+        }
+    }
+    let members = sqlx::query!(
+        "INSERT INTO cloud_project_members AS m (provider, urn, cloud_project_id, kind, provider_id, assigned_at, status)
+         SELECT $1, t.urn, p.id, t.kind, t.provider_id, t.assigned_at, t.status
+         FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[])
+              AS t(project, urn, kind, provider_id, assigned_at, status)
+         JOIN cloud_projects p ON p.provider = $1 AND p.provider_id = t.project
+         LEFT JOIN cloud_project_members old ON old.provider = $1 AND old.urn = t.urn
+         WHERE old.urn IS NULL OR old.cloud_project_id <> p.id
+         ORDER BY t.urn
+         ON CONFLICT (provider, urn) DO UPDATE
+         SET cloud_project_id = excluded.cloud_project_id, assigned_at = excluded.assigned_at, status = excluded.status",
+        PROVIDER,
+        &projects,
+        &urns,
+        &kinds,
+        &ids,
+        &assigned as _,
+        &statuses
+    )
+    .execute(&mut *door)
+    .await?
+    .rows_affected();
+    // In no project: only a pass that saw everything, and this kind in particular, can say that.
+    let fallback = match fallback {
+        Some(name) if memberships.complete => {
+            let mut seen: Vec<String> = kinds;
+            seen.sort_unstable();
+            seen.dedup();
+            seen.retain(|name| CATALOGUE.iter().any(|kind| kind.in_projects && kind.name == name));
+            Some((name, seen))
+        }
+        _ => None,
+    };
+    let attributed = reattribute(&mut door, actor, fallback, now).await?;
+    door.commit().await?;
+    Ok(Settled { members, attributed })
+}
+
+/// Writes every attribution that is not what the ladder says now. The operator's word is left alone.
+pub(super) async fn reattribute(
+    door: &mut Transaction<'_, Postgres>,
+    actor: Actor<'_>,
+    fallback: Option<(&str, Vec<String>)>,
+    now: DateTime<Utc>,
+) -> Result<u32, Error> {
+    let (name, kinds) = fallback.map_or((None, Vec::new()), |(name, kinds)| (Some(name), kinds));
+    // One row per resource whose rung, project or tenant is another than the stored one. A rung that says
+    // nothing is skipped, so that nothing is ever blanked.
+    let found = sqlx::query!(
+        r#"SELECT r.id, r.version, r.cloud_project_id, r.tenant_id, r.attribution,
+                  want.project AS "new_project!", want.tenant AS new_tenant, want.rule AS "new_rule!"
+           FROM cloud_resources r
+           CROSS JOIN LATERAL (
+               (SELECT p.id AS project, p.tenant_id AS tenant, 'item' AS rule, 1 AS rung
+                FROM cloud_projects p
+                WHERE p.provider = r.provider AND p.provider_id = r.attrs->>'project_id' AND p.deleted_at IS NULL)
+               UNION ALL
+               (SELECT p.id, p.tenant_id, 'membership', 2
+                FROM cloud_project_members m JOIN cloud_projects p ON p.id = m.cloud_project_id
+                WHERE m.provider = r.provider AND m.kind = r.kind AND m.provider_id = r.provider_id
+                  AND p.deleted_at IS NULL)
+               UNION ALL
+               -- Whoever was given to a project stays there when its membership is not seen: only its tenant follows.
+               (SELECT p.id, p.tenant_id, r.attribution, 3
+                FROM cloud_projects p
+                WHERE p.id = r.cloud_project_id AND r.attribution <> 'none' AND p.deleted_at IS NULL)
+               UNION ALL
+               (SELECT p.id, p.tenant_id, 'fallback', 4
+                FROM cloud_projects p
+                WHERE p.provider = r.provider AND p.name = $2 AND p.deleted_at IS NULL AND r.kind = ANY($3::text[]))
+               ORDER BY rung LIMIT 1
+           ) want
+           WHERE r.provider = $1 AND r.deleted_at IS NULL AND r.attribution <> 'operator'
+             AND (want.project, want.tenant, want.rule)
+                 IS DISTINCT FROM (r.cloud_project_id, r.tenant_id, r.attribution)
+           ORDER BY r.kind, r.provider_id"#,
+        PROVIDER,
+        name,
+        &kinds
+    )
+    .fetch_all(&mut **door)
+    .await?;
+    let mut moves = Vec::new();
+    for row in found {
+        let mut changes = Map::new();
+        let mut note = |field: &str, from: Value, to: Value| {
+            if from != to {
+                changes.insert(field.to_owned(), serde_json::json!({ "from": from, "to": to }));
+            }
+        };
+        let id = |id: Option<Uuid>| id.map_or(Value::Null, |id| Value::from(id.to_string()));
+        note(
+            "cloud_project_id",
+            id(row.cloud_project_id),
+            id(Some(row.new_project)),
+        );
+        note(
+            "tenant_id",
+            row.tenant_id.clone().into(),
+            row.new_tenant.clone().into(),
+        );
+        note("attribution", row.attribution.into(), row.new_rule.clone().into());
+        let left_tenant_id = row
+            .tenant_id
+            .filter(|tenant| row.new_tenant.as_ref() != Some(tenant));
+        moves.push(apply::Move {
+            id: row.id,
+            version: row.version + 1,
+            cloud_project_id: Some(row.new_project),
+            tenant_id: row.new_tenant,
+            attribution: row.new_rule,
+            left_tenant_id,
+            changes,
+        });
+    }
+    apply::move_all(door, actor, &moves, now).await?;
+    Ok(u32::try_from(moves.len()).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,439 @@
+//! The mirror of projects: their rows, their events, and the operator's word on whose they are.
+//!
+//! The rules are those of resources (the same plan strikes them), the table is another. A project's tenant is
+//! ours, not DigitalOcean's: no sync touches it. Classifying a project and moving everything in it is one
+//! transaction, one event per subject.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Map, Value};
+use sqlx::{Postgres, Transaction};
+use uuid::Uuid;
+
+use super::plan::{self, Change, Live, Population};
+use super::{Actor, Error, Observation, Outcome, Partial, Proofs, Verdict, apply, enter, membership, stored};
+use crate::database::{Pool, lock_mirror};
+use crate::kinds::project::PROJECT;
+use crate::kinds::{PROVIDER, Sighting};
+
+/// What DigitalOcean says about a project.
+#[derive(Clone, Debug, PartialEq)]
+struct Facts {
+    name: String,
+    description: String,
+    provider_purpose: String,
+    environment: String,
+    is_default: bool,
+}
+
+struct Project {
+    id: Uuid,
+    facts: Facts,
+    tenant_id: Option<String>,
+    version: i32,
+    strikes: i16,
+    last_struck_at: Option<DateTime<Utc>>,
+    deleted_at: Option<DateTime<Utc>>,
+}
+
+/// What the operator says about a project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Classification {
+    /// `unclassified`, `internal`, `shared`, or `tenant`.
+    pub purpose: String,
+    /// The tenant; with purpose `tenant`, and only then.
+    pub tenant_id: Option<String>,
+}
+
+/// Makes the projects of the mirror agree with a listing of them.
+///
+/// # Errors
+/// See [`Error`]; nothing is half done.
+pub async fn reconcile_projects(
+    pool: &Pool,
+    actor: Actor<'_>,
+    observation: &Observation<'_>,
+    proofs: &Proofs,
+    now: DateTime<Utc>,
+    spacing: Duration,
+) -> Result<Outcome, Error> {
+    let mut outcome = Outcome::default();
+    let mut door = enter(pool, actor, &PROJECT, observation.begun_at).await?;
+    let mut projects = load(&mut door).await?;
+    for sighting in &observation.sightings {
+        see(
+            &mut door,
+            actor,
+            projects.get_mut(&sighting.provider_id),
+            sighting,
+            now,
+            &mut outcome,
+        )
+        .await?;
+    }
+    match observation.listing {
+        Ok(listing) => {
+            let live = projects
+                .iter()
+                .filter(|(_, project)| project.deleted_at.is_none());
+            let notable: Vec<Live> = live
+                .clone()
+                .map(|(provider_id, project)| as_live(provider_id, project))
+                .collect();
+            let population = Population {
+                size: live.count(),
+                notable,
+            };
+            let marker = stored::marker(&mut door, &PROJECT).await?;
+            let absence = plan::absent(&population, listing, &marker, Some(proofs), now, spacing);
+            for change in &absence.changes {
+                outcome.count(change);
+                strike(&mut door, actor, change, marker.last_complete_at, now).await?;
+            }
+            outcome.missing = u32::try_from(absence.missing).unwrap_or(u32::MAX);
+            outcome.verdict = absence.verdict;
+            outcome.reason.clone_from(&absence.reason);
+            apply::mark(&mut door, &PROJECT, listing, &marker, &absence, now).await?;
+        }
+        Err(partial) => {
+            let (verdict, reason) = match partial {
+                Partial::Incomplete(reason) => (Verdict::Incomplete, reason),
+                Partial::Unreadable(reason) => (Verdict::Unreadable, reason),
+            };
+            outcome.verdict = verdict;
+            outcome.reason = Some(reason.to_owned());
+            apply::mark_doubtful(&mut door, &PROJECT, verdict, reason, observation.begun_at).await?;
+        }
+    }
+    door.commit().await?;
+    Ok(outcome)
+}
+
+/// Says whose a project is, and moves everything in it along: one event each, one transaction. Answers whether
+/// there is such a project.
+///
+/// # Errors
+/// See [`Error`]. The caller has checked that purpose and tenant fit each other; the table checks it again.
+pub async fn classify_project(
+    pool: &Pool,
+    actor: Actor<'_>,
+    project_id: Uuid,
+    classification: &Classification,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, Error> {
+    let mut door = lock_mirror(pool).await?;
+    let found = sqlx::query!(
+        "SELECT tenant_id, purpose, version FROM cloud_projects WHERE id = $1 AND deleted_at IS NULL",
+        project_id
+    )
+    .fetch_optional(&mut *door)
+    .await?;
+    let Some(before) = found else { return Ok(false) };
+    let mut changes = Map::new();
+    if before.purpose != classification.purpose {
+        changes.insert(
+            "purpose".to_owned(),
+            change(before.purpose.into(), classification.purpose.clone().into()),
+        );
+    }
+    if before.tenant_id != classification.tenant_id {
+        let (from, to) = (before.tenant_id.clone(), classification.tenant_id.clone());
+        changes.insert("tenant_id".to_owned(), change(from.into(), to.into()));
+    }
+    if changes.is_empty() {
+        return Ok(true);
+    }
+    changes.insert("reason".to_owned(), change(Value::Null, reason.into()));
+    sqlx::query!(
+        "UPDATE cloud_projects SET tenant_id = $2, purpose = $3, version = version + 1, updated_at = $4 WHERE id = $1",
+        project_id,
+        classification.tenant_id,
+        classification.purpose,
+        now
+    )
+    .execute(&mut *door)
+    .await?;
+    let owner = classification.tenant_id.as_deref();
+    record(
+        &mut door,
+        actor,
+        project_id,
+        before.version + 1,
+        "updated",
+        &changes,
+        owner,
+        now,
+    )
+    .await?;
+    membership::reattribute(&mut door, actor, None, now).await?;
+    door.commit().await?;
+    Ok(true)
+}
+
+async fn load(door: &mut Transaction<'_, Postgres>) -> Result<BTreeMap<String, Project>, Error> {
+    let rows = sqlx::query!(
+        "SELECT id, provider_id, name, description, provider_purpose, environment, is_default, tenant_id, version,
+                stale_strike_count, last_struck_at, deleted_at
+         FROM cloud_projects WHERE provider = $1",
+        PROVIDER
+    )
+    .fetch_all(&mut **door)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let facts = Facts {
+                name: row.name,
+                description: row.description,
+                provider_purpose: row.provider_purpose,
+                environment: row.environment,
+                is_default: row.is_default,
+            };
+            let project = Project {
+                id: row.id,
+                facts,
+                tenant_id: row.tenant_id,
+                version: row.version,
+                strikes: row.stale_strike_count,
+                last_struck_at: row.last_struck_at,
+                deleted_at: row.deleted_at,
+            };
+            (row.provider_id, project)
+        })
+        .collect())
+}
+
+fn as_live(provider_id: &str, project: &Project) -> Live {
+    Live {
+        id: project.id,
+        provider_id: provider_id.to_owned(),
+        version: project.version,
+        strikes: project.strikes,
+        last_struck_at: project.last_struck_at,
+        tenant_id: project.tenant_id.clone(),
+    }
+}
+
+/// What was seen, laid over what was known: absent means unknown here too.
+fn overlaid(before: Option<&Facts>, sighting: &Sighting) -> Facts {
+    let mut facts = before.cloned().unwrap_or_else(|| Facts {
+        name: sighting.provider_id.clone(),
+        description: String::new(),
+        provider_purpose: String::new(),
+        environment: String::new(),
+        is_default: false,
+    });
+    if let Some(name) = &sighting.name {
+        facts.name.clone_from(name);
+    }
+    let text = |key: &str| {
+        sighting
+            .attrs
+            .get(key)
+            .map(|value| value.as_str().unwrap_or("").to_owned())
+    };
+    if let Some(description) = text("description") {
+        facts.description = description;
+    }
+    if let Some(purpose) = text("purpose") {
+        // DigitalOcean stores a purpose of one's own behind this prefix, and gives it back with it.
+        facts.provider_purpose = purpose.strip_prefix("Other: ").unwrap_or(&purpose).to_owned();
+    }
+    if let Some(environment) = text("environment") {
+        facts.environment = environment.to_ascii_lowercase();
+    }
+    if let Some(is_default) = sighting.attrs.get("is_default").and_then(Value::as_bool) {
+        facts.is_default = is_default;
+    }
+    facts
+}
+
+fn differences(before: Option<&Facts>, after: &Facts) -> Map<String, Value> {
+    let fields = |facts: &Facts| {
+        [
+            ("name", Value::from(facts.name.as_str())),
+            ("description", Value::from(facts.description.as_str())),
+            ("provider_purpose", Value::from(facts.provider_purpose.as_str())),
+            ("environment", Value::from(facts.environment.as_str())),
+            ("is_default", Value::from(facts.is_default)),
+        ]
+    };
+    let was: BTreeMap<_, _> = before
+        .map(|facts| fields(facts).into_iter().collect())
+        .unwrap_or_default();
+    fields(after)
+        .into_iter()
+        .filter(|(field, to)| was.get(field) != Some(to))
+        .map(|(field, to)| {
+            (
+                field.to_owned(),
+                change(was.get(field).cloned().unwrap_or(Value::Null), to),
+            )
+        })
+        .collect()
+}
+
+async fn see(
+    door: &mut Transaction<'_, Postgres>,
+    actor: Actor<'_>,
+    project: Option<&mut Project>,
+    sighting: &Sighting,
+    now: DateTime<Utc>,
+    outcome: &mut Outcome,
+) -> Result<(), Error> {
+    let facts = overlaid(project.as_deref().map(|project| &project.facts), sighting);
+    let mut changes = differences(project.as_deref().map(|project| &project.facts), &facts);
+    let Some(project) = project else {
+        let id = Uuid::now_v7();
+        changes.insert("purpose".to_owned(), change(Value::Null, "unclassified".into()));
+        sqlx::query!(
+            "INSERT INTO cloud_projects (id, provider, provider_id, name, description, provider_purpose, environment,
+                    is_default, version, first_seen_at, last_seen_at, inserted_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $9, $9, $9)",
+            id,
+            PROVIDER,
+            sighting.provider_id,
+            facts.name,
+            facts.description,
+            facts.provider_purpose,
+            facts.environment,
+            facts.is_default,
+            now
+        )
+        .execute(&mut **door)
+        .await?;
+        outcome.discovered += 1;
+        return record(door, actor, id, 1, "discovered", &changes, None, now).await;
+    };
+    let event_type = match project.deleted_at {
+        Some(deleted_at) => {
+            changes.insert("deleted_at".to_owned(), change(instant(deleted_at), Value::Null));
+            outcome.restored += 1;
+            "restored"
+        }
+        None if changes.is_empty() => return Ok(()), // a strike is cleared by the plan
+        None => {
+            outcome.updated += 1;
+            "updated"
+        }
+    };
+    sqlx::query!(
+        "UPDATE cloud_projects SET name = $2, description = $3, provider_purpose = $4, environment = $5,
+                is_default = $6, version = version + 1, last_seen_at = $7, updated_at = $7,
+                stale_strike_count = 0, last_struck_at = NULL, deleted_at = NULL
+         WHERE id = $1",
+        project.id,
+        facts.name,
+        facts.description,
+        facts.provider_purpose,
+        facts.environment,
+        facts.is_default,
+        now
+    )
+    .execute(&mut **door)
+    .await?;
+    project.version += 1;
+    (
+        project.strikes,
+        project.last_struck_at,
+        project.deleted_at,
+        project.facts,
+    ) = (0, None, None, facts);
+    record(
+        door,
+        actor,
+        project.id,
+        project.version,
+        event_type,
+        &changes,
+        project.tenant_id.as_deref(),
+        now,
+    )
+    .await
+}
+
+async fn strike(
+    door: &mut Transaction<'_, Postgres>,
+    actor: Actor<'_>,
+    change: &Change,
+    frozen_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let (id, strikes, seen_at, deleted_at) = match change {
+        Change::Cleared { id } => (*id, 0, Some(now), None),
+        Change::Struck { id, strikes } => (*id, *strikes, frozen_at.filter(|_| *strikes == 1), None),
+        Change::Contradicted { id } => (*id, 2, Some(now), None),
+        Change::Deleted(tombstone) => (tombstone.id, 3, None, Some(now)),
+        _ => return Ok(()),
+    };
+    sqlx::query!(
+        "UPDATE cloud_projects
+         SET stale_strike_count = $2, last_struck_at = CASE WHEN $2::smallint = 0 THEN NULL ELSE $3::timestamptz END,
+             last_seen_at = GREATEST(last_seen_at, $4), deleted_at = $5,
+             version = version + CASE WHEN $5::timestamptz IS NULL THEN 0 ELSE 1 END,
+             updated_at = COALESCE($5, updated_at)
+         WHERE id = $1",
+        id,
+        strikes,
+        now,
+        seen_at,
+        deleted_at
+    )
+    .execute(&mut **door)
+    .await?;
+    if let Change::Deleted(tombstone) = change {
+        let owner = tombstone.tenant_id.as_deref();
+        record(
+            door,
+            actor,
+            id,
+            tombstone.version,
+            "deleted",
+            &tombstone.changes,
+            owner,
+            now,
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "the columns of an event")]
+async fn record(
+    door: &mut Transaction<'_, Postgres>,
+    actor: Actor<'_>,
+    project_id: Uuid,
+    version: i32,
+    event_type: &str,
+    changes: &Map<String, Value>,
+    tenant_id: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "INSERT INTO cloud_resource_events
+            (project_id, version, event_type, changes, tenant_id, actor, sync_run_id, occurred_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        project_id,
+        version,
+        event_type,
+        Value::Object(changes.clone()),
+        tenant_id,
+        actor.name,
+        actor.lease.map(|lease| lease.run_id()),
+        now
+    )
+    .execute(&mut **door)
+    .await?;
+    Ok(())
+}
+
+fn change(from: Value, to: Value) -> Value {
+    serde_json::json!({ "from": from, "to": to })
+}
+
+fn instant(at: DateTime<Utc>) -> Value {
+    Value::from(at.to_rfc3339_opts(SecondsFormat::Micros, true))
+}

@@ -1,0 +1,45 @@
+//! Projects: how DigitalOcean groups things, and where we say whose they are.
+//!
+//! Not in the catalogue, because a project is no resource: it has a table of its own. It is listed, read,
+//! struck and proven like one, and so it is described like one. Left out: `updated_at`, which moves whenever
+//! anything is assigned, and the ids of the project's owner.
+
+use std::borrow::Cow;
+
+use super::{Attr, Kind};
+use crate::digitalocean::listing::{Collection, Paging};
+
+/// The kind.
+pub static PROJECT: Kind = Kind {
+    name: "project",
+    urn_types: &[],
+    listings: &[Collection {
+        path: Cow::Borrowed("/v2/projects"),
+        query: &[],
+        root: "projects",
+        paging: Paging::Numbered,
+    }],
+    by_id: Some("/v2/projects/{id}"),
+    id: "id",
+    name_at: "name",
+    region_at: None,
+    status_at: None,
+    tags_at: None,
+    attrs: &[
+        Attr::plain("description"),
+        Attr::plain("purpose"),
+        Attr::plain("environment"),
+        Attr::plain("is_default"),
+    ],
+    in_projects: false,
+};
+
+/// The members of one project.
+pub fn members_of(provider_id: &str) -> Collection {
+    Collection {
+        path: Cow::Owned(format!("/v2/projects/{provider_id}/resources")),
+        query: &[],
+        root: "resources",
+        paging: Paging::Numbered,
+    }
+}

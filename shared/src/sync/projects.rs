@@ -1,0 +1,125 @@
+//! Projects, in two passes: the projects themselves, then who is in each.
+//!
+//! Makes sure first that the bootstrap project exists (list, create if absent, list again): a no-op ever after,
+//! and if the token may not, a note in the report and nothing worse. What a membership says about a resource
+//! is settled at the end in one transaction, whether or not that resource has been seen yet.
+
+use super::kind::worth;
+use super::upstream::Upstream;
+use super::{Failure, KindReport, Report, Worker};
+use crate::digitalocean::Error;
+use crate::digitalocean::listing::{CompleteListing, Incomplete};
+use crate::inventory::{self, Actor, Member, Memberships, Observation, Proofs};
+use crate::kinds::Sighting;
+use crate::kinds::project::{PROJECT, members_of};
+
+/// Absent projects that are asked for by id in one run, at most.
+const PROOFS: usize = 50;
+
+type Seen = (Vec<Sighting>, Result<Option<CompleteListing>, Incomplete>);
+
+pub(super) async fn sync(
+    upstream: &mut Upstream<'_>,
+    worker: &'static Worker,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let station = upstream.station();
+    let (pool, now, spacing) = (&station.pool, upstream.now(), station.config.strike_spacing);
+    let bootstrap = station.config.bootstrap_project.as_deref();
+    let (mut sightings, mut whole) = list(upstream).await?;
+    if let (Some(name), Ok(_)) = (bootstrap, &whole)
+        && !sightings
+            .iter()
+            .any(|project| project.name.as_deref() == Some(name))
+    {
+        match upstream.create_project(name).await {
+            Ok(_) => (sightings, whole) = list(upstream).await?,
+            Err(Failure::Upstream(error)) => {
+                report.notes.push(format!(
+                    "the project {name} is not there and could not be made: {error}"
+                ));
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    let mut proofs = Proofs::new();
+    if let Ok(Some(listing)) = &whole {
+        let due = inventory::projects_due_for_proof(pool, listing, now, spacing, PROOFS).await?;
+        proofs = upstream.prove(due, |id| PROJECT.path_of(id)).await?;
+    }
+    let seen: Vec<String> = sightings
+        .iter()
+        .map(|project| project.provider_id.clone())
+        .collect();
+    let reason = whole.as_ref().err().map(ToString::to_string);
+    let listing = worth(&whole, reason.as_deref());
+    let observation = Observation {
+        kind: &PROJECT,
+        sightings,
+        listing,
+        begun_at: now,
+    };
+    let actor = Actor {
+        name: worker.name,
+        lease: Some(upstream.lease()),
+    };
+    let outcome = inventory::reconcile_projects(pool, actor, &observation, &proofs, now, spacing).await?;
+    report.add(KindReport {
+        kind: PROJECT.name,
+        seen: seen.len(),
+        outcome,
+    });
+
+    let mut memberships = Memberships {
+        projects: Vec::new(),
+        complete: whole.is_ok(),
+    };
+    for project in seen {
+        let mut members = Vec::new();
+        let end = upstream
+            .walk(&members_of(&project), &mut |item| {
+                let member = Member::read(item.get())?;
+                let urn = member.urn.clone();
+                members.push(member);
+                Ok(urn)
+            })
+            .await?;
+        if let Err(incomplete) = end {
+            memberships.complete = false;
+            report
+                .notes
+                .push(format!("members of project {project}: {incomplete}"));
+        }
+        memberships.projects.push((project, members));
+    }
+    let actor = Actor {
+        name: worker.name,
+        lease: Some(upstream.lease()),
+    };
+    report.settled = Some(inventory::settle(pool, actor, &memberships, bootstrap, now, now).await?);
+    Ok(())
+}
+
+async fn list(upstream: &mut Upstream<'_>) -> Result<Seen, Failure> {
+    let mut sightings = Vec::new();
+    let mut whole = Ok(None);
+    for collection in PROJECT.listings {
+        let end = upstream
+            .walk(collection, &mut |item| {
+                let sighting = Sighting::read(&PROJECT, item.get())?;
+                let id = sighting.provider_id.clone();
+                sightings.push(sighting);
+                Ok(id)
+            })
+            .await?;
+        if let Err(Incomplete::Page {
+            error: error @ (Error::Unauthorized | Error::Token(_)),
+            ..
+        }) = end
+        {
+            return Err(error.into());
+        }
+        whole = end.map(Some);
+    }
+    Ok((sightings, whole))
+}

@@ -1,0 +1,95 @@
+//! Runs a command beside the services that tests need, and stops them whatever happens.
+//!
+//! This is `make test`: Postgres with a migrated template, moto and AWS's runtime emulator, on free ports, so
+//! that it passes while the local stack is up and beside another run of itself. The command does not see what
+//! could lead a test to a real database or account: those variables are taken out of its environment.
+
+use std::process::{Command, ExitCode, ExitStatus};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::aws::Moto;
+use crate::failure::{Doing, Failure};
+use crate::postgres::{Server, Template};
+use crate::process::{Group, Signal};
+use crate::{rie, services};
+
+/// Taken out of the command's environment, with everything that begins with `DO_`, `AWS_` or `PG`.
+const NEVER: [&str; 7] = [
+    "DATABASE_URL",
+    "DATABASE_SECRET_ARN",
+    "GUARDIAN_SECRET_KEY",
+    "GUARDIAN_SECRET_ARN",
+    "INGEST_QUEUE_URL",
+    "BOOTSTRAP_PROJECT",
+    "JWT_ALGORITHMS",
+];
+
+/// Runs the command; its exit code is ours.
+pub async fn run(words: &[&str], say: &dyn Fn(&str)) -> Result<ExitCode, Failure> {
+    let (program, arguments) = words
+        .split_first()
+        .ok_or_else(|| Failure::new("with-services needs a command after --"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).doing("listen for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).doing("listen for SIGTERM")?;
+    let mut hangup = signal(SignalKind::hangup()).doing("listen for SIGHUP")?;
+
+    let work = async {
+        let emulator = rie::fetch(say)?;
+        let server = Server::start(None, say).await?;
+        let template = Template::prepare(&server).await?;
+        let cluster = template.cluster();
+        let moto = Moto::start(say).await?;
+        say(&format!("{}; moto at {}", server.description(), moto.aws().url()));
+
+        let mut command = Command::new(program);
+        command.args(arguments);
+        for name in inherited() {
+            if NEVER.contains(&name.as_str()) || ["DO_", "AWS_", "PG"].iter().any(|p| name.starts_with(p)) {
+                command.env_remove(&name);
+            }
+        }
+        // Read by a build script, and means nothing to AWS: without it everything would be compiled anew.
+        if let Some(value) = crate::place::variable("AWS_LC_SYS_NO_JITTER_ENTROPY") {
+            command.env("AWS_LC_SYS_NO_JITTER_ENTROPY", value);
+        }
+        command
+            .env(services::POSTGRES_URL, cluster.url())
+            .env(services::TEMPLATE, cluster.template());
+        command
+            .env(services::AWS_URL, moto.aws().url())
+            .env(services::RIE, &emulator);
+        let mut group = Group::spawn("the command", &mut command, Signal::TERM, Duration::from_secs(10))?;
+        let status = loop {
+            if let Some(status) = group.ended() {
+                break status;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        Ok(status)
+    };
+    // On a signal the future is dropped where it waits, and everything that it has started with it.
+    tokio::select! {
+        status = work => status.map(code),
+        _ = interrupt.recv() => Ok(ExitCode::from(130)),
+        _ = terminate.recv() => Ok(ExitCode::from(143)),
+        _ = hangup.recv() => Ok(ExitCode::from(129)),
+    }
+}
+
+/// Names only, to keep some of them from the tests.
+fn inherited() -> Vec<String> {
+    std::env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .collect()
+}
+
+fn code(status: ExitStatus) -> ExitCode {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        (None, Some(signal)) => ExitCode::from(u8::try_from(128 + signal).unwrap_or(1)),
+        (None, None) => ExitCode::FAILURE,
+    }
+}
