@@ -15,8 +15,8 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use url::Url;
-use xxhash_rust::xxh3::xxh3_64;
 
 pub use error::{Error, TokenError};
 
@@ -108,7 +108,8 @@ impl Client {
     /// When the secret cannot be read.
     pub async fn fingerprint(&self) -> Result<String, Error> {
         let token = self.read_token(false).await?;
-        Ok(format!("{:016x}", xxh3_64(token.expose_secret().as_bytes())))
+        let digest = Sha256::digest(token.expose_secret().as_bytes());
+        Ok(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// GET of a path below the configured host. `now` turns relative times of the answer into absolute ones.
