@@ -29,12 +29,19 @@ CREATE TABLE cloud_resources (
 ) WITH (fillfactor = 90);
 
 -- Each tenant plan starts from tenant_id; each operator filter and sort has its index. Keyset pages end in id.
+-- Names are compared as bytes: the same order for sorting, paging and prefixes, whatever the database's locale.
 CREATE INDEX cloud_resources_tenant ON cloud_resources (tenant_id, id);
 CREATE INDEX cloud_resources_tenant_kind ON cloud_resources (tenant_id, kind, id);
+CREATE INDEX cloud_resources_tenant_name ON cloud_resources (tenant_id, lower(name) COLLATE "C", id);
+CREATE INDEX cloud_resources_tenant_updated ON cloud_resources (tenant_id, updated_at, id);
 CREATE INDEX cloud_resources_kind ON cloud_resources (kind, id);
 CREATE INDEX cloud_resources_project ON cloud_resources (cloud_project_id, id);
-CREATE INDEX cloud_resources_name ON cloud_resources (lower(name) text_pattern_ops, id);
+CREATE INDEX cloud_resources_name ON cloud_resources (lower(name) COLLATE "C", id);
 CREATE INDEX cloud_resources_updated ON cloud_resources (updated_at, id);
+CREATE INDEX cloud_resources_provider_id ON cloud_resources (provider_id, id);
+CREATE INDEX cloud_resources_status ON cloud_resources (status, id);
+CREATE INDEX cloud_resources_region ON cloud_resources (region, id);
+CREATE INDEX cloud_resources_attribution ON cloud_resources (attribution, id);
 CREATE INDEX cloud_resources_tags ON cloud_resources USING gin (tags);
 -- The few rows under suspicion: what the next listing has to look at.
 CREATE INDEX cloud_resources_struck ON cloud_resources (kind, id) WHERE stale_strike_count BETWEEN 1 AND 2;

@@ -100,6 +100,8 @@ pub async fn options(config: &DatabaseConfig, secrets: &Secrets) -> Result<PgCon
             // What a frozen sandbox may hold up: a transaction it sits in, or an answer it does not read.
             ("idle_in_transaction_session_timeout", "10s"),
             ("tcp_user_timeout", "15000"),
+            // The mirror fits into memory: an index on the tenant beats a walk along the primary key.
+            ("random_page_cost", "1.1"),
         ]))
 }
 
@@ -175,6 +177,10 @@ pub async fn explain(pool: &Pool, error: sqlx::Error) -> DatabaseError {
             }
         }
         error @ (sqlx::Error::Io(_) | sqlx::Error::Tls(_)) => error.to_string(),
+        // A refused login, or no such database.
+        sqlx::Error::Database(error) if error.code().is_some_and(|c| c.starts_with("28") || c == "3D000") => {
+            error.to_string()
+        }
         other => return DatabaseError::Driver(other),
     };
     DatabaseError::Unreachable { address, reason }

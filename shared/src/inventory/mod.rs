@@ -10,7 +10,7 @@ mod attribution;
 mod membership;
 pub mod plan;
 mod projects;
-// pub mod read;
+pub mod read;
 mod stored;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,307 @@
+//! Every way to say no: RFC 9457 problem documents.
+//!
+//! Made wherever a request goes wrong; [`Problem`] is the only error that becomes a response. The document is
+//! written by `answer`, which knows the request id. Texts are ours, written for callers: it refuses to carry
+//! SQL, host names or what a library said; those go into `cause`, which is for the log alone.
+
+use std::sync::Arc;
+
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use shared::auth::Refusal;
+use shared::inventory::read::ReadError;
+
+use super::state::NotReady;
+
+/// One parameter and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Invalid {
+    /// Its name as the caller wrote it.
+    pub parameter: String,
+    /// One sentence, without its subject.
+    pub detail: String,
+}
+
+/// What went wrong, for the caller, and why, for the log.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    status: StatusCode,
+    name: &'static str,
+    title: &'static str,
+    detail: String,
+    errors: Vec<Invalid>,
+    cause: Option<String>,
+}
+
+/// The document itself.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    instance: String,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [Invalid],
+}
+
+impl Problem {
+    fn new(status: StatusCode, name: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            name,
+            title,
+            detail: detail.into(),
+            errors: Vec::new(),
+            cause: None,
+        }
+    }
+
+    /// Parameters that are unknown, repeated or not readable. At least one.
+    pub fn parameters(errors: Vec<Invalid>) -> Self {
+        let names: Vec<&str> = errors.iter().map(|error| error.parameter.as_str()).collect();
+        let detail = format!("These query parameters cannot be used: {}.", names.join(", "));
+        let title = "Invalid query parameters";
+        Self {
+            errors,
+            ..Self::new(StatusCode::BAD_REQUEST, "invalid-parameters", title, detail)
+        }
+    }
+
+    /// Not an HTTP request, or not one that can be read.
+    pub fn unreadable(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "unreadable-request",
+            "Unreadable request",
+            detail,
+        )
+    }
+
+    /// A good token without the right to this.
+    pub fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail)
+    }
+
+    /// Too much for one request; which part of it, the status says.
+    pub fn too_large(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self::new(status, "too-large", "Request too large", detail)
+    }
+
+    /// Something we need is away; coming back helps.
+    pub fn unavailable(cause: impl ToString) -> Self {
+        let detail = "The service cannot reach something it needs. Try again in a few seconds.";
+        let problem = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "Temporarily unavailable",
+            detail,
+        );
+        Self {
+            cause: Some(cause.to_string()),
+            ..problem
+        }
+    }
+
+    /// Our fault.
+    pub fn internal(cause: impl ToString) -> Self {
+        let detail = "The service failed. The request id helps us to find out why.";
+        let problem = Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "Internal server error",
+            detail,
+        );
+        Self {
+            cause: Some(cause.to_string()),
+            ..problem
+        }
+    }
+
+    /// The problem of a bare status: what the router and the layers answer by themselves.
+    pub fn of_status(status: StatusCode) -> Self {
+        let (name, title, detail) = match status {
+            StatusCode::NOT_FOUND => ("not-found", "Not found", "There is nothing at this path."),
+            StatusCode::METHOD_NOT_ALLOWED => (
+                "method-not-allowed",
+                "Method not allowed",
+                "The Allow header lists what this path answers to.",
+            ),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => (
+                "unsupported-media-type",
+                "Unsupported media type",
+                "The body must be application/json.",
+            ),
+            StatusCode::PAYLOAD_TOO_LARGE => return Self::too_large(status, "The body is too large."),
+            status if status.is_client_error() => (
+                "unreadable-request",
+                "Unreadable request",
+                "The request cannot be understood.",
+            ),
+            status => {
+                return Self {
+                    status,
+                    ..Self::internal(status)
+                };
+            }
+        };
+        Self::new(status, name, title, detail)
+    }
+
+    /// The status it is answered with.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Why, for the log.
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
+    /// The document of this problem in this request.
+    pub(super) fn document(&self, request_id: &str) -> String {
+        let document = Document {
+            kind: format!("urn:arcadia-cloud:problem:{}", self.name),
+            title: self.title,
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            instance: format!("urn:request:{request_id}"),
+            request_id,
+            errors: &self.errors,
+        };
+        // Strings and numbers: there is nothing in it that could not be written.
+        serde_json::to_string(&document).unwrap_or_default()
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Forbidden => Self {
+                cause: Some("no_role".to_owned()),
+                ..Self::forbidden(sentence(refusal))
+            },
+            Refusal::Missing | Refusal::Invalid(_) => {
+                let cause = match refusal {
+                    Refusal::Invalid(reason) => reason.as_str(),
+                    _ => "missing",
+                };
+                let detail = sentence(refusal);
+                let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail);
+                Self {
+                    cause: Some(cause.to_owned()),
+                    ..problem
+                }
+            }
+        }
+    }
+}
+
+fn sentence(refusal: Refusal) -> String {
+    let text = refusal.to_string();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        format!("{}{}.", first.to_uppercase(), letters.as_str())
+    })
+}
+
+impl From<NotReady> for Problem {
+    fn from(error: NotReady) -> Self {
+        Self::unavailable(error)
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Away(cause) => Self::unavailable(cause),
+            ReadError::Fault(cause) => Self::internal(cause),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    /// Status and headers; `answer` finds the problem among the extensions and writes the document.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+                response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                response
+                    .headers_mut()
+                    .insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            _ => (),
+        }
+        response.extensions_mut().insert(Arc::new(self));
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::auth::Reason;
+
+    use super::*;
+
+    #[test]
+    fn every_refused_token_reads_the_same() {
+        let body = |refusal: Refusal| Problem::from(refusal).document("r1");
+        let missing = body(Refusal::Missing);
+        assert_eq!(missing, body(Refusal::Invalid(Reason::Signature)));
+        assert_eq!(missing, body(Refusal::Invalid(Reason::Expired)));
+        assert_eq!(
+            missing,
+            "{\"type\":\"urn:arcadia-cloud:problem:unauthorized\",\"title\":\"Unauthorized\",\"status\":401,\
+             \"detail\":\"A valid bearer token is required.\",\"instance\":\"urn:request:r1\",\
+             \"request_id\":\"r1\"}"
+        );
+        assert_eq!(
+            Problem::from(Refusal::Invalid(Reason::Expired)).cause(),
+            Some("expired")
+        );
+    }
+
+    #[test]
+    fn a_cause_never_reaches_the_caller() {
+        for problem in [
+            Problem::unavailable("db.internal:5432 refused"),
+            Problem::internal("SELECT 1 failed"),
+        ] {
+            let document = problem.document("r");
+            assert!(
+                !document.contains("5432") && !document.contains("SELECT"),
+                "{document}"
+            );
+        }
+    }
+
+    #[test]
+    fn status_in_the_document_is_the_status_of_the_response() {
+        for code in [400, 404, 405, 413, 414, 415, 431, 422, 500, 502] {
+            let status = StatusCode::from_u16(code).unwrap();
+            let problem = Problem::of_status(status);
+            assert_eq!(problem.status(), status);
+            assert!(problem.document("r").contains(&format!("\"status\":{code}")));
+            assert_eq!(problem.into_response().status(), status);
+        }
+    }
+
+    #[test]
+    fn retry_and_challenge_are_headers() {
+        let response = Problem::unavailable("x").into_response();
+        assert_eq!(response.headers()[RETRY_AFTER], "5");
+        let response = Problem::from(Refusal::Missing).into_response();
+        assert_eq!(
+            response.headers()[WWW_AUTHENTICATE],
+            "Bearer error=\"invalid_token\""
+        );
+    }
+}

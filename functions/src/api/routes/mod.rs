@@ -1,0 +1,4 @@
+//! One file per noun. A handler's arguments say who may call it; its body asks `shared` and wraps the answer.
+
+pub mod health;
+pub mod inventory;

@@ -1,0 +1,9 @@
+//! The `api` Lambda: the HTTP API.
+//!
+//! Trigger: API Gateway HTTP API, payload 2.0, every path. Reads the inventory; writes nothing.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    functions::api::run()
+}

@@ -1,0 +1,243 @@
+//! A question to the inventory, and the SQL that asks it.
+//!
+//! Pure. Conditions are joined only where the caller gave them (`$1 IS NULL OR …` would lose the index), values
+//! are bound and never written into the text, and a page begins behind the last row of the one before: rows are
+//! never counted off. Each order has an index, and so has each filter; a tenant's begin with the tenant.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use sqlx::{Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use crate::auth::Scope;
+
+/// Which resources; every condition must hold. Values are what the caller wrote, checked for form by the edge.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Exactly this kind.
+    pub kind: Option<String>,
+    /// Exactly this status.
+    pub status: Option<String>,
+    /// Exactly this region.
+    pub region: Option<String>,
+    /// In this project of ours.
+    pub project_id: Option<Uuid>,
+    /// Owned by this tenant. Narrows the scope, never widens it.
+    pub tenant_id: Option<String>,
+    /// Attributed by this rule.
+    pub attribution: Option<String>,
+    /// Has this tag.
+    pub tag: Option<String>,
+    /// The name begins with this, whatever the case, or this is the provider's id.
+    pub q: Option<String>,
+    /// Changed at or after this moment.
+    pub updated_since: Option<DateTime<Utc>>,
+    /// Tombstones too.
+    pub include_deleted: bool,
+}
+
+/// What a listing is sorted by; the id breaks ties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Key {
+    /// The order of discovery.
+    #[default]
+    Id,
+    /// The name, whatever its case.
+    Name,
+    /// The last meaningful change.
+    UpdatedAt,
+}
+
+impl Key {
+    fn expression(self) -> Option<&'static str> {
+        match self {
+            Key::Id => None,
+            Key::Name => Some(r#"lower(name) COLLATE "C""#),
+            Key::UpdatedAt => Some("updated_at"),
+        }
+    }
+}
+
+/// The order of a listing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sort {
+    /// By what.
+    pub key: Key,
+    /// From the greatest down.
+    pub descending: bool,
+}
+
+impl FromStr for Sort {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (descending, key) = text.strip_prefix('-').map_or((false, text), |key| (true, key));
+        let key = match key {
+            "id" => Key::Id,
+            "name" => Key::Name,
+            "updated_at" => Key::UpdatedAt,
+            _ => return Err("must be id, name or updated_at, with a - before it for descending order"),
+        };
+        Ok(Self { key, descending })
+    }
+}
+
+/// The value of the sort key in the last row of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Sorted by id alone.
+    Id,
+    /// A name as it is stored; the database folds its case.
+    Name(String),
+    /// A moment.
+    UpdatedAt(DateTime<Utc>),
+}
+
+/// Where a page ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The sort key there.
+    pub place: Place,
+    /// The id there.
+    pub id: Uuid,
+}
+
+/// The query of one page: only the conditions that were asked for, one row more than the page holds.
+pub(super) fn query(
+    scope: &Scope,
+    filter: &Filter,
+    sort: Sort,
+    after: Option<&Position>,
+    limit: usize,
+) -> QueryBuilder<Postgres> {
+    let mut sql = QueryBuilder::new(
+        "SELECT id, kind, provider, provider_id, name, region, status, tags, attrs, \
+         cloud_project_id AS project_id, tenant_id, attribution, version, first_seen_at, last_seen_at, \
+         stale_strike_count, deleted_at, updated_at FROM cloud_inventory WHERE ",
+    );
+    sql.push(if filter.include_deleted {
+        "true"
+    } else {
+        "deleted_at IS NULL"
+    });
+    // The scope's tenant comes first and by itself: a filter can only take away from it.
+    for tenant in [scope.tenant(), filter.tenant_id.as_deref()]
+        .into_iter()
+        .flatten()
+    {
+        sql.push(" AND tenant_id = ").push_bind(tenant.to_owned());
+    }
+    for (column, value) in [
+        ("kind", &filter.kind),
+        ("status", &filter.status),
+        ("region", &filter.region),
+        ("attribution", &filter.attribution),
+    ] {
+        if let Some(value) = value {
+            sql.push(" AND ")
+                .push(column)
+                .push(" = ")
+                .push_bind(value.clone());
+        }
+    }
+    if let Some(project) = filter.project_id {
+        sql.push(" AND cloud_project_id = ").push_bind(project);
+    }
+    if let Some(tag) = &filter.tag {
+        sql.push(" AND tags @> ").push_bind(vec![tag.clone()]);
+    }
+    if let Some(q) = &filter.q {
+        sql.push(r#" AND (lower(name) COLLATE "C" LIKE lower("#)
+            .push_bind(prefix_pattern(q));
+        sql.push(") OR provider_id = ").push_bind(q.clone()).push(")");
+    }
+    if let Some(moment) = filter.updated_since {
+        sql.push(" AND updated_at >= ").push_bind(moment);
+    }
+    if let Some(position) = after {
+        let beyond = if sort.descending { " < " } else { " > " };
+        match &position.place {
+            Place::Id => sql.push(" AND id").push(beyond).push_bind(position.id),
+            Place::Name(name) => sql
+                .push(r#" AND (lower(name) COLLATE "C", id)"#)
+                .push(beyond)
+                .push("(lower(")
+                .push_bind(name.clone())
+                .push(r#") COLLATE "C", "#)
+                .push_bind(position.id)
+                .push(")"),
+            Place::UpdatedAt(moment) => sql
+                .push(" AND (updated_at, id)")
+                .push(beyond)
+                .push("(")
+                .push_bind(*moment)
+                .push(", ")
+                .push_bind(position.id)
+                .push(")"),
+        };
+    }
+    let direction = if sort.descending { " DESC" } else { "" };
+    sql.push(" ORDER BY ");
+    if let Some(expression) = sort.key.expression() {
+        sql.push(expression).push(direction).push(", ");
+    }
+    sql.push("id").push(direction);
+    sql.push(" LIMIT ")
+        .push_bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1));
+    sql
+}
+
+/// A LIKE pattern for "begins with exactly this": the caller's own % and _ mean themselves.
+fn prefix_pattern(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        if matches!(character, '\\' | '%' | '_') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_means_itself() {
+        for (text, pattern) in [
+            ("web", "web%"),
+            ("50%", "50\\%%"),
+            ("a_b", "a\\_b%"),
+            ("c\\d", "c\\\\d%"),
+            ("", "%"),
+        ] {
+            assert_eq!(prefix_pattern(text), pattern);
+        }
+    }
+
+    #[test]
+    fn only_the_listed_orders_are_known() {
+        let sort = |text: &str| text.parse::<Sort>();
+        assert_eq!(sort("id"), Ok(Sort::default()));
+        assert_eq!(
+            sort("-name"),
+            Ok(Sort {
+                key: Key::Name,
+                descending: true
+            })
+        );
+        assert_eq!(
+            sort("updated_at"),
+            Ok(Sort {
+                key: Key::UpdatedAt,
+                descending: false
+            })
+        );
+        for text in ["", "-", "--id", "ID", "attrs", "id desc", "id,name", "+id"] {
+            assert!(sort(text).is_err(), "{text:?}");
+        }
+    }
+}
