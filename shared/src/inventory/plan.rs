@@ -14,6 +14,8 @@
 //!
 //! It reads no clock and no database, and strikes nothing when too much is missing at once: that is `suspect`.
 
+mod change;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -22,212 +24,13 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 use xxhash_rust::xxh3::Xxh3Default;
 
+pub use change::{Absence, Change, Content, Live, Marker, Population, Row, Tombstone, Verdict, Written};
+
 use super::attribution::Attribution;
 use super::{Proofs, delta};
 use crate::digitalocean::Proof;
 use crate::digitalocean::listing::CompleteListing;
 use crate::kinds::Sighting;
-
-/// What became of one kind in one run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Listed whole, and believed.
-    #[default]
-    Complete,
-    /// Not listed whole.
-    Incomplete,
-    /// Listed whole, but too much is missing to be believed.
-    Suspect,
-    /// Not readable with this token.
-    Unreadable,
-}
-
-impl Verdict {
-    /// The word in the database.
-    pub fn name(self) -> &'static str {
-        match self {
-            Verdict::Complete => "complete",
-            Verdict::Incomplete => "incomplete",
-            Verdict::Suspect => "suspect",
-            Verdict::Unreadable => "unreadable",
-        }
-    }
-}
-
-/// Everything of a row that an event can change: what replaying the events must give.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Content {
-    /// Its name.
-    pub name: String,
-    /// Its region.
-    pub region: Option<String>,
-    /// Its status.
-    pub status: String,
-    /// Its tags, a sorted set.
-    pub tags: Vec<String>,
-    /// The kept fields.
-    pub attrs: Map<String, Value>,
-    /// Project, tenant, and the rule that decided.
-    pub attribution: Attribution,
-}
-
-/// A stored row whose item was seen.
-#[derive(Clone, Debug)]
-pub struct Row {
-    /// Ours.
-    pub id: Uuid,
-    /// Of the last sighting.
-    pub content_hash: i64,
-    /// Of the last event.
-    pub version: i32,
-    /// 0 to 2 on a live row.
-    pub strikes: i16,
-    /// Set on a tombstone.
-    pub deleted_at: Option<DateTime<Utc>>,
-    /// Present if the hash differs, or the row is a tombstone.
-    pub content: Option<Content>,
-}
-
-/// A live row, as far as striking needs it.
-#[derive(Clone, Debug)]
-pub struct Live {
-    /// Ours.
-    pub id: Uuid,
-    /// DigitalOcean's.
-    pub provider_id: String,
-    /// Of the last event.
-    pub version: i32,
-    /// 0 to 2.
-    pub strikes: i16,
-    /// When the last one was given.
-    pub last_struck_at: Option<DateTime<Utc>>,
-    /// Its owner.
-    pub tenant_id: Option<String>,
-}
-
-/// The live rows of a kind: how many, and those that striking may concern (absent, or with a strike).
-#[derive(Debug, Default)]
-pub struct Population {
-    /// All live rows.
-    pub size: usize,
-    /// Every row that is absent or has a strike; others may be left out.
-    pub notable: Vec<Live>,
-}
-
-/// What is remembered of a kind's listings.
-#[derive(Clone, Debug, Default)]
-pub struct Marker {
-    /// Start of the last complete one.
-    pub last_complete_at: Option<DateTime<Utc>>,
-    /// When the present suspicion began.
-    pub suspect_since: Option<DateTime<Utc>>,
-    /// Of the missing rows.
-    pub suspect_fingerprint: Option<i64>,
-    /// How often exactly these were missing.
-    pub suspect_count: i32,
-    /// The state that the operator believes.
-    pub released_fingerprint: Option<i64>,
-    /// Until when.
-    pub released_until: Option<DateTime<Utc>>,
-}
-
-/// One entry of a plan.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    /// A new row.
-    Discovered(Written),
-    /// Content changed.
-    Updated(Written),
-    /// Only tags changed.
-    Tagged(Written),
-    /// A tombstone was seen again.
-    Restored(Written),
-    /// Nothing changed but how the item is written: the hash is remembered, nothing else.
-    Reread {
-        /// Which row.
-        id: Uuid,
-        /// The new hash.
-        content_hash: i64,
-        /// Whether a strike goes with it.
-        struck: bool,
-    },
-    /// Seen again: its strikes are forgotten.
-    Cleared {
-        /// Which row.
-        id: Uuid,
-    },
-    /// Absent.
-    Struck {
-        /// Which row.
-        id: Uuid,
-        /// How many strikes it has now.
-        strikes: i16,
-    },
-    /// Absent from the listing, but there by id.
-    Contradicted {
-        /// Which row.
-        id: Uuid,
-    },
-    /// Absent, due, and not proven gone.
-    Held {
-        /// Which row.
-        id: Uuid,
-    },
-    /// Gone.
-    Deleted(Tombstone),
-}
-
-/// A row to write, with its event.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Written {
-    /// Ours.
-    pub id: Uuid,
-    /// DigitalOcean's.
-    pub provider_id: String,
-    /// Of the event.
-    pub version: i32,
-    /// The row from now on.
-    pub content: Content,
-    /// Of the sighting.
-    pub content_hash: i64,
-    /// `{field: {from, to}}`.
-    pub changes: Map<String, Value>,
-    /// The owner it was taken from, if it was.
-    pub left_tenant_id: Option<String>,
-}
-
-/// A row that becomes a tombstone.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tombstone {
-    /// Ours.
-    pub id: Uuid,
-    /// Of the event.
-    pub version: i32,
-    /// The owner it had.
-    pub tenant_id: Option<String>,
-    /// `{deleted_at: {from, to}}`.
-    pub changes: Map<String, Value>,
-}
-
-/// What is to be done about everything that is absent.
-#[derive(Debug)]
-pub struct Absence {
-    /// What the listing is worth.
-    pub verdict: Verdict,
-    /// Why, if it is suspect.
-    pub reason: Option<String>,
-    /// Live rows that it does not hold.
-    pub missing: usize,
-    /// Whether too much was missing, released or not.
-    pub suspected: bool,
-    /// Of the set of missing rows; equal means identical.
-    pub fingerprint: i64,
-    /// The same once the changes are made: what a release stays good for.
-    pub fingerprint_after: i64,
-    /// Strikes, tombstones, and strikes cleared.
-    pub changes: Vec<Change>,
-}
 
 /// A thing that was never seen before.
 pub fn discovered(
