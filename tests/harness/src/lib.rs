@@ -6,6 +6,7 @@
 //! touches an AWS or DigitalOcean account unless `make run DO=live` says so, and installs nothing outside
 //! `.local`.
 
+pub mod deny;
 pub mod failure;
 pub mod place;
 pub mod postgres;
@@ -23,6 +24,8 @@ pub mod rie;
 pub mod sandbox;
 #[cfg(feature = "stack")]
 pub mod services;
+#[cfg(feature = "stack")]
+pub mod stack;
 #[cfg(feature = "stack")]
 pub mod tokens;
 #[cfg(feature = "stack")]

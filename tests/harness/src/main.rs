@@ -4,6 +4,8 @@
 //! harness with-services -- COMMAND …   run a command beside Postgres, moto and the rest; its exit code is ours
 //! harness run [--do live]              the local stack, until Ctrl-C
 //! harness prepare [--check]            write, or check, the prepared queries in .sqlx
+//! harness deny                         licences, bans and sources, as deny.toml says
+//! harness tools GROUP …                install groups of requirements.txt into .local/venv; print its bin folder
 //! ```
 //!
 //! It prints one sentence and exits with 1 when it cannot do what was asked.
@@ -17,9 +19,10 @@
 use std::process::ExitCode;
 
 use harness::failure::{Doing, Failure};
-use harness::prepare;
+use harness::{deny, prepare, python};
 
-const USAGE: &str = "usage: harness with-services -- COMMAND … | run [--do live] | prepare [--check]";
+const USAGE: &str =
+    "usage: harness with-services -- COMMAND … | run [--do live] | prepare [--check] | deny | tools GROUP …";
 
 fn main() -> ExitCode {
     match command() {
@@ -39,17 +42,23 @@ fn command() -> Result<ExitCode, Failure> {
         .build()
         .doing("start")?;
     match words.as_slice() {
+        ["deny"] => println!("{}", deny::check(&say)?),
+        ["tools", groups @ ..] => println!("{}", python::installed(groups, &say)?.display()),
         ["prepare"] => println!("{}", runtime.block_on(prepare::write(&say))?),
         ["prepare", "--check"] => println!("{}", runtime.block_on(prepare::check(&say))?),
         #[cfg(feature = "stack")]
         ["with-services", "--", command @ ..] => {
             return runtime.block_on(harness::with_services::run(command, &say));
         }
+        #[cfg(feature = "stack")]
+        ["run"] => return runtime.block_on(harness::stack::run(false, &say)),
+        #[cfg(feature = "stack")]
+        ["run", "--do", "live"] => return runtime.block_on(harness::stack::run(true, &say)),
         _ => return Err(Failure::new(USAGE)),
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn say(line: &str) {
-    println!("· {line}");
+    println!("{line}");
 }

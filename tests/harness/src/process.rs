@@ -5,6 +5,7 @@
 //! and, when the pipe closes, ends whatever is still registered and deletes what was to be deleted. Nothing
 //! here waits for ever.
 
+use std::fs;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -12,7 +13,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, kill_process, kill_process_group, test_kill_process_group};
 
 pub use rustix::process::Signal;
 
@@ -25,6 +26,7 @@ pub struct Group {
     polite: Signal,
     patience: Duration,
     ended: Option<ExitStatus>,
+    mark: Option<String>,
 }
 
 impl Group {
@@ -45,8 +47,28 @@ impl Group {
             polite,
             patience,
             ended: None,
+            mark: None,
         };
         Warden::tell(&format!("group {}", group.registered()));
+        Ok(group)
+    }
+
+    /// As [`Group::spawn`], for a program whose children leave its group (cargo lambda starts each function in a
+    /// group of its own): all of them carry a mark in their environment and are found by it where there is
+    /// a `/proc`.
+    pub fn spawn_marked(
+        name: &str,
+        command: &mut Command,
+        polite: Signal,
+        patience: Duration,
+    ) -> Result<Self, Failure> {
+        let mark = format!("ARCADIA_STACK={}", uuid::Uuid::new_v4());
+        if let Some((variable, value)) = mark.split_once('=') {
+            command.env(variable, value);
+        }
+        let mut group = Self::spawn(name, command, polite, patience)?;
+        Warden::tell(&format!("mark {mark}"));
+        group.mark = Some(mark);
         Ok(group)
     }
 
@@ -105,6 +127,9 @@ impl Group {
             self.signal(Signal::KILL);
             self.wait(Duration::from_secs(5));
         }
+        if let Some(mark) = &self.mark {
+            kill_marked(mark);
+        }
         Warden::tell(&format!("gone {}", self.registered()));
     }
 
@@ -120,9 +145,29 @@ impl Drop for Group {
     }
 }
 
-/// Has a folder deleted at our end, however we end. The owner deletes it in the ordinary case.
-pub fn delete_at_the_end(folder: &Path) {
-    Warden::tell(&format!("folder {}", folder.display()));
+/// Kills whoever carries this in the environment it was started with.
+fn kill_marked(mark: &str) {
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return;
+    };
+    for process in processes.flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+        if environment
+            .split(|byte| *byte == 0)
+            .any(|variable| variable == mark.as_bytes())
+            && let Some(pid) = Pid::from_raw(pid)
+        {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
+/// Has a file or folder deleted at our end, however we end. The owner deletes it in the ordinary case.
+pub fn delete_at_the_end(path: &Path) {
+    Warden::tell(&format!("path {}", path.display()));
 }
 
 struct Warden {
@@ -135,19 +180,25 @@ static WARDEN: Mutex<Option<Warden>> = Mutex::new(None);
 /// Each its polite signal first, KILL two seconds later.
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP QUIT
-groups=' '; folders=''
+groups=' '; paths=''; marks=''
 while read -r verb what; do
   case $verb in
     group) groups="$groups$what " ;;
     gone) groups="${groups%% $what *} ${groups#* $what }" ;;
-    folder) folders="$folders$what
+    mark) marks="$marks$what " ;;
+    path) paths="$paths$what
 " ;;
   esac
 done
 for group in $groups; do kill "-${group%%:*}" -- "-${group#*:}"; done
 [ "$groups" = ' ' ] || sleep 2
 for group in $groups; do kill -KILL -- "-${group#*:}"; done
-printf '%s' "$folders" | while read -r folder; do rm -rf -- "$folder"; done
+for mark in $marks; do
+  for environ in $(grep -alsze "^$mark$" /proc/[0-9]*/environ); do
+    pid=${environ#/proc/}; kill -KILL "${pid%/environ}"
+  done
+done
+printf '%s' "$paths" | while read -r path; do rm -rf -- "$path"; done
 "#;
 
 impl Warden {

@@ -13,18 +13,7 @@ use crate::aws::Moto;
 use crate::failure::{Doing, Failure};
 use crate::postgres::{Server, Template};
 use crate::process::{Group, Signal};
-use crate::{rie, services};
-
-/// Taken out of the command's environment, with everything that begins with `DO_`, `AWS_` or `PG`.
-const NEVER: [&str; 7] = [
-    "DATABASE_URL",
-    "DATABASE_SECRET_ARN",
-    "GUARDIAN_SECRET_KEY",
-    "GUARDIAN_SECRET_ARN",
-    "INGEST_QUEUE_URL",
-    "BOOTSTRAP_PROJECT",
-    "JWT_ALGORITHMS",
-];
+use crate::{place, rie, services};
 
 /// Runs the command; its exit code is ours.
 pub async fn run(words: &[&str], say: &dyn Fn(&str)) -> Result<ExitCode, Failure> {
@@ -45,15 +34,7 @@ pub async fn run(words: &[&str], say: &dyn Fn(&str)) -> Result<ExitCode, Failure
 
         let mut command = Command::new(program);
         command.args(arguments);
-        for name in inherited() {
-            if NEVER.contains(&name.as_str()) || ["DO_", "AWS_", "PG"].iter().any(|p| name.starts_with(p)) {
-                command.env_remove(&name);
-            }
-        }
-        // Read by a build script, and means nothing to AWS: without it everything would be compiled anew.
-        if let Some(value) = crate::place::variable("AWS_LC_SYS_NO_JITTER_ENTROPY") {
-            command.env("AWS_LC_SYS_NO_JITTER_ENTROPY", value);
-        }
+        place::forget_accounts(&mut command);
         command
             .env(services::POSTGRES_URL, cluster.url())
             .env(services::TEMPLATE, cluster.template());
@@ -76,13 +57,6 @@ pub async fn run(words: &[&str], say: &dyn Fn(&str)) -> Result<ExitCode, Failure
         _ = terminate.recv() => Ok(ExitCode::from(143)),
         _ = hangup.recv() => Ok(ExitCode::from(129)),
     }
-}
-
-/// Names only, to keep some of them from the tests.
-fn inherited() -> Vec<String> {
-    std::env::vars_os()
-        .filter_map(|(name, _)| name.into_string().ok())
-        .collect()
 }
 
 fn code(status: ExitStatus) -> ExitCode {

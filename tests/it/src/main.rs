@@ -3,5 +3,7 @@
 //! `make test` starts the services it needs. Tests whose name begins with `prove_` are long proofs: `make prove`
 //! runs them with their full counts, the suite runs a seeded tenth of each.
 
+mod access;
+mod caller;
 mod mirror;
 mod stage;

@@ -1,0 +1,168 @@
+//! The functions: cargo lambda watch, and the Lambda Invoke API that it serves.
+//!
+//! One process that starts each of our binaries at its first event, several at once, and serves the API's
+//! routes (`[workspace.metadata.lambda.watch.router]`). What it and the functions write goes to
+//! `.local/functions.log`. Inherited variables that could lead a function to a real account or database are
+//! taken away first.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use reqwest::Client;
+use serde_json::Value;
+
+use super::env_file;
+use crate::failure::{Doing, Failure};
+use crate::process::{Group, Signal};
+use crate::{http, place, python};
+
+/// How many events of one function may be handled at once. One would make the API answer one request at a time.
+const CONCURRENCY: u16 = 4;
+
+/// Longer than any function of ours may take.
+const PATIENCE: Duration = Duration::from_secs(960);
+
+/// The functions, ready to be invoked.
+pub(super) struct Functions {
+    process: Mutex<Group>,
+    url: String,
+    client: Client,
+    log: PathBuf,
+    _environment: Deleted,
+}
+
+/// The functions' environment, which holds ARNs and the database's password.
+struct Deleted(PathBuf);
+
+impl Drop for Deleted {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+impl Functions {
+    pub(super) async fn start(
+        port: u16,
+        environment: &[(String, String)],
+        say: &dyn Fn(&str),
+    ) -> Result<Self, Failure> {
+        let bin = python::installed(&["cargo-lambda"], say)?;
+        let file = Deleted(place::local("functions.env")?);
+        crate::process::delete_at_the_end(&file.0);
+        env_file::write_private(&file.0, &env_file::plain(environment)?)?;
+        let log = place::local("functions.log")?;
+        let output = File::create(&log).doing(format!("write {}", log.display()))?;
+        let copy = output.try_clone().doing(format!("write {}", log.display()))?;
+
+        let mut command = Command::new(bin.join("cargo-lambda"));
+        command.args([
+            "lambda",
+            "watch",
+            "--disable-cors",
+            "--invoke-address",
+            "127.0.0.1",
+            "--invoke-port",
+        ]);
+        command
+            .arg(port.to_string())
+            .args(["--concurrency", &CONCURRENCY.to_string()]);
+        command
+            .arg("--env-file")
+            .arg(&file.0)
+            .current_dir(place::repository());
+        place::forget_accounts(&mut command);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(output))
+            .stderr(Stdio::from(copy));
+        // The functions leave its group, so they are found by a mark.
+        let process = Group::spawn_marked(
+            "cargo lambda watch",
+            &mut command,
+            Signal::TERM,
+            Duration::from_secs(8),
+        )?;
+        let url = format!("http://127.0.0.1:{port}");
+        let functions = Self {
+            process: Mutex::new(process),
+            url,
+            client: http::client(PATIENCE)?,
+            log,
+            _environment: file,
+        };
+        functions.wait_until_it_listens(port).await?;
+        Ok(functions)
+    }
+
+    async fn wait_until_it_listens(&self, port: u16) -> Result<(), Failure> {
+        let start = Instant::now();
+        while TcpStream::connect(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).is_err() {
+            if self.has_ended() || start.elapsed() > Duration::from_secs(60) {
+                return Err(self.ended());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    fn has_ended(&self) -> bool {
+        self.process
+            .lock()
+            .is_ok_and(|mut process| process.ended().is_some())
+    }
+
+    fn ended(&self) -> Failure {
+        let said = fs::read_to_string(&self.log).unwrap_or_default();
+        Failure::new(format!(
+            "cargo lambda watch has ended: {}",
+            python::last_line(&said)
+        ))
+    }
+
+    /// Returns only when the functions are gone.
+    pub(super) async fn watch(&self) -> Failure {
+        loop {
+            if self.has_ended() {
+                return self.ended();
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// Can be given away, to invoke from elsewhere.
+    pub(super) fn invoker(&self) -> Invoker {
+        Invoker {
+            url: self.url.clone(),
+            client: self.client.clone(),
+        }
+    }
+}
+
+/// The Lambda Invoke API.
+#[derive(Clone)]
+pub(super) struct Invoker {
+    url: String,
+    client: Client,
+}
+
+impl Invoker {
+    /// A function's result; its error is a failure that says what the function said.
+    pub(super) async fn invoke(&self, function: &str, event: &Value) -> Result<Value, Failure> {
+        let url = format!("{}/2015-03-31/functions/{function}/invocations", self.url);
+        let (status, body) = http::post(&self.client, &url, event).await?;
+        let answer: Value = serde_json::from_str(&body).unwrap_or_default();
+        // cargo lambda answers a function's error with 500, Lambda itself with 200; both name its type.
+        match answer.get("errorMessage").and_then(Value::as_str) {
+            Some(message) => Err(Failure::new(message)),
+            None if status.is_success() => Ok(answer),
+            None => {
+                let said: String = body.chars().take(300).collect();
+                Err(Failure::new(format!("{function} answered {status}: {said}")))
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! `make run`: the whole service on this machine, until Ctrl-C.
+//!
+//! Postgres, moto, a simulated DigitalOcean (or, with `--do live`, the real one), the real Lambda binaries under
+//! cargo lambda watch, and a driver that plays EventBridge and SQS from `template.yaml`. Every worker runs
+//! once, then `.local/stack.env` appears and it is said what can be looked at. However it ends, nothing is left:
+//! no process, no port, no stack.env. It never uses an inherited `DATABASE_URL`, and an exported token alone
+//! changes nothing.
+
+mod classify;
+mod driver;
+mod env_file;
+mod invoke;
+mod schedule;
+mod template;
+mod upstream;
+mod welcome;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::aws::{Aws, Moto, Queues};
+use crate::failure::{Doing, Failure};
+use crate::postgres::{Database, Server, Template as DatabaseTemplate};
+use crate::{place, tokens};
+
+use invoke::Functions;
+use template::Template;
+pub use upstream::Upstream;
+
+/// Where the API listens, and where Postgres does: as in the rest of the arcadia stack.
+const API_PORT: u16 = 4005;
+const POSTGRES_PORT: u16 = 5433;
+
+/// What is up, for those who work with it.
+pub struct Stack {
+    /// `http://127.0.0.1:4005`.
+    pub api_url: String,
+    /// The database, as a superuser.
+    pub database_url: String,
+    /// Where DigitalOcean is.
+    pub upstream: Upstream,
+    /// Secrets and queues.
+    pub aws: Aws,
+    /// The ingest queue.
+    pub queues: Queues,
+    /// What tokens are signed with.
+    pub guardian: String,
+    /// An operator's token.
+    pub operator: String,
+    /// Two tenants' tokens, with the tenants.
+    pub tenants: Vec<(String, String)>,
+}
+
+/// Runs the stack until it is told to stop.
+pub async fn run(live: bool, say: &dyn Fn(&str)) -> Result<ExitCode, Failure> {
+    let mut interrupt = signal(SignalKind::interrupt()).doing("listen for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).doing("listen for SIGTERM")?;
+    let mut hangup = signal(SignalKind::hangup()).doing("listen for SIGHUP")?;
+    // On a signal the future is dropped where it waits, and everything that it has started with it.
+    let (code, word) = tokio::select! {
+        ended = up(live, say) => match ended {
+            Ok(never) => match never {},
+            Err(failure) => return Err(failure),
+        },
+        _ = interrupt.recv() => (ExitCode::SUCCESS, "Ctrl-C"),
+        _ = terminate.recv() => (ExitCode::from(143), "SIGTERM"),
+        _ = hangup.recv() => (ExitCode::from(129), "SIGHUP"),
+    };
+    say(&format!("{word}: everything is stopped"));
+    Ok(code)
+}
+
+async fn up(live: bool, say: &dyn Fn(&str)) -> Result<std::convert::Infallible, Failure> {
+    let own_postgres = place::variable("ARCADIA_POSTGRES_URL").is_none();
+    place::claim_port(API_PORT, "the API")?;
+    if own_postgres {
+        place::claim_port(
+            POSTGRES_PORT,
+            "Postgres (ARCADIA_POSTGRES_URL names a server to use instead)",
+        )?;
+    }
+    let template = Template::read()?;
+    let upstream = Upstream::choose(live, say).await?;
+
+    let server = Server::start(Some(POSTGRES_PORT), say).await?;
+    say(server.description());
+    let prepared = DatabaseTemplate::prepare(&server).await?;
+    let database = database(&prepared, own_postgres).await?;
+    say("migrations applied");
+    let moto = Moto::start(say).await?;
+    let aws = moto.aws().clone();
+    say(&format!("Secrets Manager and SQS (moto) at {}", aws.url()));
+
+    let guardian = format!(
+        "{}{}",
+        uuid::Uuid::new_v4().simple(),
+        uuid::Uuid::new_v4().simple()
+    );
+    let queues = aws.queues("arcadia", Duration::from_secs(120)).await?;
+    let environment = environment(&aws, &queues, &database, &upstream, &guardian).await?;
+    let functions = Functions::start(API_PORT, &environment, say).await?;
+
+    let now = tokens::now();
+    let tenants = simulator::scenario::TENANTS.iter().take(2);
+    let stack = Stack {
+        api_url: format!("http://127.0.0.1:{API_PORT}"),
+        database_url: database.url(),
+        upstream,
+        aws,
+        queues,
+        operator: tokens::operator(&guardian, now),
+        tenants: tenants
+            .map(|(_, tenant)| ((*tenant).to_owned(), tokens::tenant(&guardian, tenant, now)))
+            .collect(),
+        guardian,
+    };
+
+    driver::everything_once(&template, &functions, say).await?;
+    classify::classify(&stack).await?;
+    let counts = welcome::count(&stack).await?;
+    let file = env_file::StackEnv::write(&stack)?;
+    welcome::say_hello(&stack, &template, &counts, say)?;
+
+    let driven = driver::drive(&template, &functions, &stack, say);
+    let ended = tokio::select! {
+        never = driven => match never {},
+        failure = functions.watch() => failure,
+    };
+    drop(file);
+    Err(ended)
+}
+
+/// `arcadia` on a server of our own, a name that nobody has on somebody else's.
+async fn database(prepared: &DatabaseTemplate, own: bool) -> Result<Database, Failure> {
+    if own {
+        prepared.cluster().named("arcadia").await
+    } else {
+        prepared.cluster().database().await
+    }
+}
+
+/// One environment for every function, as `template.yaml` gives each its part of. Secrets are read from Secrets
+/// Manager, so that this path is real.
+async fn environment(
+    aws: &Aws,
+    queues: &Queues,
+    database: &Database,
+    upstream: &Upstream,
+    guardian: &str,
+) -> Result<Vec<(String, String)>, Failure> {
+    let mut environment = aws.environment();
+    let mut set = |name: &str, value: String| environment.push((name.to_owned(), value));
+    set("DATABASE_URL", database.url_as("arcadia_local_login"));
+    set("DO_API_BASE_URL", upstream.base_url().to_owned());
+    set(
+        "DO_TOKEN_SECRET_ARN",
+        aws.put_secret("arcadia/digitalocean", upstream.token()).await?,
+    );
+    set(
+        "GUARDIAN_SECRET_ARN",
+        aws.put_secret("arcadia/guardian", guardian).await?,
+    );
+    set("INGEST_QUEUE_URL", queues.ingest.clone());
+    set("LOG_LEVEL", "info".to_owned());
+    if upstream.is_live() {
+        // A local look at a real account changes nothing there, not even by making our project in it.
+        set("BOOTSTRAP_PROJECT", String::new());
+    }
+    Ok(environment)
+}

@@ -1,0 +1,272 @@
+//! `template.yaml` as the driver reads it: which functions there are, when each is due, which reads a queue.
+//!
+//! The template is the only place a cadence is written, so the local stack ticks as the deployed one does.
+//! Parameters count with their defaults. It reads what our template uses of CloudFormation (`!Ref` and `!Sub` of
+//! parameters) and refuses a schedule that it cannot read, instead of leaving a worker out in silence.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::Value;
+use yaml_rust2::{Yaml, YamlLoader};
+
+use super::schedule::Schedule;
+use crate::failure::{Doing, Failure};
+use crate::place;
+
+/// AWS's own word for a schedule's time in its input.
+const SCHEDULED_TIME: &str = "<aws.scheduler.scheduled-time>";
+
+/// What the driver needs of the template, in its order.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Template {
+    /// Every function's binary.
+    pub(super) functions: Vec<String>,
+    /// What is invoked on time.
+    pub(super) schedules: Vec<Scheduled>,
+    /// What reads the ingest queue.
+    pub(super) queue_readers: Vec<QueueReader>,
+}
+
+/// A function that is invoked on time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Scheduled {
+    pub(super) binary: String,
+    pub(super) schedule: Schedule,
+    /// As written, such as `rate(1 minute)`.
+    pub(super) expression: String,
+    input: String,
+}
+
+/// A function that SQS invokes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct QueueReader {
+    pub(super) binary: String,
+    pub(super) batch_size: i32,
+}
+
+impl Template {
+    /// The repository's own.
+    pub(super) fn read() -> Result<Self, Failure> {
+        let path = place::repository().join("template.yaml");
+        Self::parse(&fs::read_to_string(&path).doing("read template.yaml")?)
+    }
+
+    fn parse(text: &str) -> Result<Self, Failure> {
+        let documents = YamlLoader::load_from_str(text).doing("read template.yaml")?;
+        let document = documents
+            .first()
+            .ok_or_else(|| Failure::new("template.yaml is empty"))?;
+        let parameters = defaults(document);
+        let mut template = Self {
+            functions: Vec::new(),
+            schedules: Vec::new(),
+            queue_readers: Vec::new(),
+        };
+        let Some(resources) = member(document, "Resources").as_hash() else {
+            return Err(Failure::new("template.yaml has no Resources"));
+        };
+        for (name, resource) in resources {
+            if member(resource, "Type").as_str() != Some("AWS::Serverless::Function") {
+                continue;
+            }
+            let name = name.as_str().unwrap_or_default();
+            let binary = member(member(member(resource, "Metadata"), "BuildProperties"), "Binary").as_str();
+            let binary = binary.ok_or_else(|| {
+                Failure::new(format!(
+                    "{name} in template.yaml names no Metadata.BuildProperties.Binary"
+                ))
+            })?;
+            template.functions.push(binary.to_owned());
+            let events = member(member(resource, "Properties"), "Events").as_hash();
+            for event in events.into_iter().flat_map(|events| events.values()) {
+                template.event(name, binary, event, &parameters)?;
+            }
+        }
+        Ok(template)
+    }
+
+    fn event(
+        &mut self,
+        name: &str,
+        binary: &str,
+        event: &Yaml,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<(), Failure> {
+        let properties = member(event, "Properties");
+        match member(event, "Type").as_str() {
+            Some("ScheduleV2") => {
+                let expression = member(properties, "ScheduleExpression").as_str();
+                let expression = expression.ok_or_else(|| {
+                    Failure::new(format!("{name} in template.yaml has a ScheduleV2 without a time"))
+                })?;
+                let expression = resolve(expression, parameters).ok_or_else(|| {
+                    Failure::new(format!("{name} in template.yaml: {expression} has no default"))
+                })?;
+                let input = member(properties, "Input").as_str().unwrap_or("{}");
+                let input = resolve(input, parameters).unwrap_or_else(|| input.to_owned());
+                let scheduled = Scheduled {
+                    binary: binary.to_owned(),
+                    schedule: Schedule::parse(&expression)?,
+                    expression,
+                    input,
+                };
+                // Said now, at the start, rather than at the first tick.
+                scheduled.payload(DateTime::UNIX_EPOCH)?;
+                self.schedules.push(scheduled);
+            }
+            Some("SQS") => {
+                let size = member(properties, "BatchSize")
+                    .as_i64()
+                    .and_then(|size| i32::try_from(size).ok());
+                let batch_size = size.unwrap_or(10).clamp(1, 10);
+                self.queue_readers.push(QueueReader {
+                    binary: binary.to_owned(),
+                    batch_size,
+                });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Scheduled {
+    /// The event of this tick.
+    pub(super) fn payload(&self, due: DateTime<Utc>) -> Result<Value, Failure> {
+        let text = self
+            .input
+            .replace(SCHEDULED_TIME, &due.to_rfc3339_opts(SecondsFormat::Secs, true));
+        serde_json::from_str(&text).doing(format!("read the input of {}'s schedule", self.binary))
+    }
+}
+
+/// Parameter -> default.
+fn defaults(document: &Yaml) -> BTreeMap<String, String> {
+    let parameters = member(document, "Parameters").as_hash();
+    let pairs = parameters.into_iter().flatten().filter_map(|(name, parameter)| {
+        let default = match member(parameter, "Default") {
+            Yaml::String(text) | Yaml::Real(text) => text.clone(),
+            Yaml::Integer(number) => number.to_string(),
+            _ => return None,
+        };
+        Some((name.as_str()?.to_owned(), default))
+    });
+    pairs.collect()
+}
+
+/// The reader drops tags: what is left of `!Ref Name` is the name, of `!Sub "a${Name}"` the text. A plain text
+/// is neither.
+fn resolve(text: &str, parameters: &BTreeMap<String, String>) -> Option<String> {
+    if let Some(value) = parameters.get(text) {
+        return Some(value.clone());
+    }
+    let mut resolved = text.to_owned();
+    for (name, value) in parameters {
+        resolved = resolved.replace(&format!("${{{name}}}"), value);
+    }
+    (!resolved.contains("${") && (resolved.contains('(') || resolved.contains('{'))).then_some(resolved)
+}
+
+fn member<'a>(yaml: &'a Yaml, name: &str) -> &'a Yaml {
+    let found = yaml
+        .as_hash()
+        .and_then(|members| members.get(&Yaml::String(name.to_owned())));
+    found.unwrap_or(&Yaml::BadValue)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = r#"
+Parameters:
+  Cadence: { Type: String, Default: rate(1 minute) }
+  Minute: { Type: Number, Default: 7 }
+  Secret: { Type: String }
+Globals:
+  Function: { Runtime: provided.al2023 }
+Resources:
+  Queue: { Type: AWS::SQS::Queue }
+  Fast:
+    Type: AWS::Serverless::Function
+    Metadata: { BuildProperties: { Binary: sync-fast } }
+    Properties:
+      Environment: { Variables: { A: !Ref Secret, B: !If [C, !GetAtt Queue.Arn, !Ref AWS::NoValue] } }
+      Events:
+        Tick:
+          Type: ScheduleV2
+          Properties:
+            ScheduleExpression: !Ref Cadence
+            Input: '{"scheduled_time": "<aws.scheduler.scheduled-time>", "max_age_seconds": 60}'
+  Slow:
+    Type: AWS::Serverless::Function
+    Metadata: { BuildProperties: { Binary: sync-slow } }
+    Properties:
+      Events:
+        Tick: { Type: ScheduleV2, Properties: { ScheduleExpression: !Sub "cron(${Minute} * * * ? *)" } }
+  Ingest:
+    Type: AWS::Serverless::Function
+    Metadata: { BuildProperties: { Binary: ingest } }
+    Properties:
+      Events:
+        Messages: { Type: SQS, Properties: { Queue: !GetAtt Queue.Arn, BatchSize: 5 } }
+"#;
+
+    #[test]
+    fn schedules_parameters_and_queues_are_found() {
+        let template = Template::parse(EXAMPLE).unwrap();
+        assert_eq!(template.functions, ["sync-fast", "sync-slow", "ingest"]);
+        let [fast, slow] = template.schedules.as_slice() else {
+            panic!("{template:?}")
+        };
+        assert_eq!(
+            (fast.binary.as_str(), fast.expression.as_str()),
+            ("sync-fast", "rate(1 minute)")
+        );
+        assert_eq!(
+            (slow.binary.as_str(), slow.expression.as_str()),
+            ("sync-slow", "cron(7 * * * ? *)")
+        );
+        let due = "2026-11-21T10:00:00Z".parse().unwrap();
+        let expected = serde_json::json!({"scheduled_time": "2026-11-21T10:00:00Z", "max_age_seconds": 60});
+        assert_eq!(fast.payload(due).unwrap(), expected);
+        assert_eq!(slow.payload(due).unwrap(), serde_json::json!({}));
+        assert_eq!(
+            template.queue_readers,
+            [QueueReader {
+                binary: "ingest".to_owned(),
+                batch_size: 5
+            }]
+        );
+    }
+
+    #[test]
+    fn a_worker_is_never_left_out_in_silence() {
+        for (from, to, culprit) in [
+            ("rate(1 minute)", "rate(1 blink)", "rate(1 blink)"),
+            ("Binary: sync-fast", "Other: x", "Fast"),
+            ("!Ref Cadence", "!Ref Secret", "Secret"),
+            ("\"max_age_seconds\": 60", "60", "sync-fast"),
+        ] {
+            let refused = Template::parse(&EXAMPLE.replace(from, to))
+                .unwrap_err()
+                .to_string();
+            assert!(refused.contains(culprit), "{refused}");
+        }
+    }
+
+    #[test]
+    fn the_template_of_this_repository_is_read() {
+        let template = Template::read().unwrap();
+        assert!(template.functions.contains(&"api".to_owned()), "{template:?}");
+        assert!(
+            template
+                .schedules
+                .iter()
+                .any(|scheduled| scheduled.binary == "sync-droplets"),
+            "{template:?}"
+        );
+    }
+}

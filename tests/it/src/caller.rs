@@ -1,0 +1,126 @@
+//! Callers of the API: the router itself, asked as API Gateway would ask it, with tokens as `arcadia-app` makes them.
+//!
+//! The router reads through a login that may do nothing but become a tenant or the operator. Answers come back with
+//! status, headers and JSON; every error must be a problem document, and that is checked here for all of them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request};
+use functions::api::{self, State};
+use harness::postgres::Database;
+use harness::tokens;
+use serde_json::Value;
+use shared::config::Environment;
+use shared::secrets::Secrets;
+use tower::ServiceExt;
+
+/// What tokens are signed with.
+pub const SECRET: &str = "integration-tests-integration-tests-integration-tests-0123456789";
+
+/// The API over one database.
+pub struct Api {
+    router: Router,
+}
+
+/// One answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Api {
+    /// The API as the given login sees the database.
+    pub fn over(database: &Database) -> Self {
+        Self::with(&database.url_as("arcadia_api_login"))
+    }
+
+    /// The API over any database URL.
+    pub fn with(url: &str) -> Self {
+        let variables = [("DATABASE_URL", url), ("GUARDIAN_SECRET_KEY", SECRET)];
+        let config = Environment::of(variables).api().unwrap();
+        Self {
+            router: api::router(Arc::new(State::new(config, Secrets::default()))),
+        }
+    }
+
+    /// GET with a token.
+    pub async fn get(&self, path: &str, token: &str) -> Answer {
+        self.ask("GET", path, Some(&format!("Bearer {token}"))).await
+    }
+
+    /// Any method, any `Authorization`, or none.
+    pub async fn ask(&self, method: &str, path: &str, authorization: Option<&str>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        let response = self
+            .router
+            .clone()
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        let body = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).unwrap()
+        };
+        let answer = Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body,
+        };
+        if answer.status >= 400 && method != "HEAD" {
+            answer.is_a_problem();
+        }
+        answer
+    }
+
+    /// Every item of a list, page by page to its end.
+    pub async fn all(&self, path: &str, token: &str) -> Vec<Value> {
+        let (mut items, mut next) = (Vec::new(), path.to_owned());
+        loop {
+            let answer = self.get(&next, token).await;
+            assert_eq!(answer.status, 200, "{next}: {:?}", answer.body);
+            items.extend(answer.body["data"].as_array().unwrap().iter().cloned());
+            let Some(cursor) = answer.body["page"]["next_cursor"].as_str() else {
+                return items;
+            };
+            let joint = if path.contains('?') { '&' } else { '?' };
+            next = format!("{path}{joint}cursor={cursor}");
+        }
+    }
+}
+
+impl Answer {
+    fn is_a_problem(&self) {
+        assert_eq!(
+            self.headers["content-type"], "application/problem+json",
+            "{self:?}"
+        );
+        assert_eq!(self.body["status"], self.status, "{self:?}");
+        let id = self.headers["x-request-id"].to_str().unwrap();
+        assert_eq!(self.body["instance"], format!("urn:request:{id}"), "{self:?}");
+        assert!(
+            self.body["title"].is_string() && self.body["type"].is_string(),
+            "{self:?}"
+        );
+        assert_eq!(self.headers["cache-control"], "no-store", "{self:?}");
+    }
+}
+
+/// An operator's token.
+pub fn operator() -> String {
+    tokens::operator(SECRET, tokens::now())
+}
+
+/// A tenant's token.
+pub fn tenant(id: &str) -> String {
+    tokens::tenant(SECRET, id, tokens::now())
+}
