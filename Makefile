@@ -1,17 +1,18 @@
-# The commands of this repository; each is a thin cover of cargo or of the harness (tests/harness).
+# The commands of this repository: each is a thin cover of cargo or of the harness (tests/harness).
 
 export SQLX_OFFLINE := true
-# 10-50 ms of every cold start, and nothing here needs that source of randomness.
+# Saves 10-50 ms of every cold start; the environment is part of aws-lc's build, so every build has to agree.
 export AWS_LC_SYS_NO_JITTER_ENTROPY := 1
 
 HARNESS := target/debug/harness
-LAMBDA := .local/venv/bin/cargo-lambda lambda
-ARCHITECTURE ?= $(shell rustup target list --installed 2>/dev/null | grep -q aarch64-unknown-linux-gnu && echo arm64 || echo x86-64)
+# arm64 is what template.yaml deploys; x86_64 where Rust's arm64 target is not installed.
+BUILD_FOR ?= $(if $(shell rustup target list --installed 2>/dev/null | grep aarch64-unknown-linux-gnu),--arm64,--x86-64)
 
-.PHONY: help run test prove bench check prepare build bins
+.DEFAULT_GOAL := help
+.PHONY: help bins run test prove bench check prepare build
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
 
 bins:
 	@cargo build --workspace --bins
@@ -19,24 +20,23 @@ bins:
 run: bins ## the whole stack on this machine, until Ctrl-C; DO=live mirrors the account of DO_API_TOKEN
 	@exec $(HARNESS) run $(if $(DO),--do $(DO))
 
-test: bins ## every test, as CI runs them; TEST=name for some
-	@$(HARNESS) with-services -- cargo test --workspace $(TEST)
+test: bins ## every test, as CI runs them; TEST=name for some of them
+	@exec $(HARNESS) with-services -- cargo test --workspace $(TEST)
 
 prove: bins ## the long proofs, with their seeds printed
-	@ARCADIA_PROVE=1 $(HARNESS) with-services -- cargo test --workspace -- --ignored --nocapture prove
+	@ARCADIA_PROVE=1 exec $(HARNESS) with-services -- cargo test --workspace -- --ignored --nocapture prove
 
 bench: bins ## measurements, on services of their own
-	@$(HARNESS) with-services -- cargo bench --workspace
+	@exec $(HARNESS) with-services -- cargo bench --workspace
 
-check: ## formatting, lints, licences and bans, prepared queries
+check: bins ## formatting, lints, bans and licences, prepared queries
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo run -q -p harness -- deny
-	cargo run -q -p harness -- prepare --check
+	@$(HARNESS) deny
+	@$(HARNESS) prepare --check
 
-prepare: ## write .sqlx after a query or a migration has changed
-	@cargo run -q -p harness --no-default-features --target-dir .local/target-prepare -- prepare
+prepare: ## write .sqlx, after a query or a migration has changed
+	@cargo run --quiet --package harness --no-default-features --target-dir .local/target-prepare -- prepare
 
-build: ## release binaries as AWS runs them, in target/lambda
-	@$(HARNESS) tools cargo-lambda ziglang
-	@$(LAMBDA) build --release --$(ARCHITECTURE) -p functions
+build: bins ## release binaries as AWS runs them, in target/lambda
+	@PATH="$$($(HARNESS) tools cargo-lambda ziglang):$$PATH" cargo lambda build --release $(BUILD_FOR) --package functions

@@ -10,7 +10,7 @@ pub mod listing;
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -181,21 +181,27 @@ impl Client {
 
     /// Asks for one thing by its own path. A 404 counts only in DigitalOcean's own shape: a proxy in between
     /// proves nothing.
-    pub async fn prove(&self, path: &str) -> Proof {
+    ///
+    /// # Errors
+    /// A 429: it says nothing about the thing, and more of the same would only be refused too.
+    pub async fn prove(&self, path: &str, now: DateTime<Utc>) -> Result<Proof, Error> {
         #[derive(Deserialize)]
         struct Refusal {
             id: String,
             #[serde(rename = "message")]
             _message: String,
         }
-        match self.exchange(Method::GET, path, &[], None, false).await {
+        Ok(match self.exchange(Method::GET, path, &[], None, false).await {
+            Ok((StatusCode::TOO_MANY_REQUESTS, headers, _)) => {
+                return Err(too_many(&headers, reset(&headers, now), now));
+            }
             Ok((StatusCode::OK, headers, _)) if is_json(&headers) => Proof::Alive,
             Ok((StatusCode::NOT_FOUND, _, body)) => match serde_json::from_slice::<Refusal>(&body) {
                 Ok(refusal) if refusal.id.eq_ignore_ascii_case("not_found") => Proof::Gone,
                 _ => Proof::Unknown,
             },
             _ => Proof::Unknown,
-        }
+        })
     }
 
     async fn send(
@@ -209,7 +215,7 @@ impl Client {
     ) -> Result<Answer, Error> {
         let (status, headers, body) = self.exchange(method, path, query, body, fresh_token).await?;
         let remaining = number(&headers, "ratelimit-remaining");
-        let reset = number(&headers, "ratelimit-reset").and_then(|at| DateTime::from_timestamp(at, 0));
+        let reset = reset(&headers, now);
         match status {
             StatusCode::OK | StatusCode::CREATED if is_json(&headers) => Ok(Answer {
                 body,
@@ -285,14 +291,15 @@ fn too_many(headers: &HeaderMap, reset: Option<DateTime<Utc>>, now: DateTime<Utc
         .and_then(|text| text.parse().ok());
     match after {
         Some(seconds) => Error::Burst(Duration::from_secs(u64::min(seconds, 3_600))),
-        None => Error::Exhausted(
-            // A reset in the past or far away is not to be believed.
-            reset.unwrap_or(now).clamp(
-                now + chrono::TimeDelta::seconds(60),
-                now + chrono::TimeDelta::hours(1),
-            ),
-        ),
+        // A reset in the past is not to be believed.
+        None => Error::Exhausted(reset.unwrap_or(now).max(now + TimeDelta::seconds(60))),
     }
+}
+
+/// When the oldest counted request stops counting: within the hour, whatever the header says.
+fn reset(headers: &HeaderMap, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let at = DateTime::from_timestamp(number(headers, "ratelimit-reset")?, 0)?;
+    Some(at.min(now + TimeDelta::hours(1)))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -123,7 +123,11 @@ pub async fn settle(
             seen.sort_unstable();
             seen.dedup();
             seen.retain(|name| CATALOGUE.iter().any(|kind| kind.in_projects && kind.name == name));
-            Some((name, seen))
+            Some(Fallback {
+                project: name,
+                kinds: seen,
+                begun_at,
+            })
         }
         _ => None,
     };
@@ -132,14 +136,25 @@ pub async fn settle(
     Ok(Settled { members, attributed })
 }
 
+/// The project of things that are in none.
+pub(super) struct Fallback<'a> {
+    /// Its name.
+    project: &'a str,
+    /// The kinds of which the pass saw members: of others it cannot say that something is in no project.
+    kinds: Vec<String>,
+    /// Start of the pass: what was made since may have got its project behind the pass's back.
+    begun_at: DateTime<Utc>,
+}
+
 /// Writes every attribution that is not what the ladder says now. The operator's word is left alone.
 pub(super) async fn reattribute(
     door: &mut Transaction<'_, Postgres>,
     actor: Actor<'_>,
-    fallback: Option<(&str, Vec<String>)>,
+    fallback: Option<Fallback<'_>>,
     now: DateTime<Utc>,
 ) -> Result<u32, Error> {
-    let (name, kinds) = fallback.map_or((None, Vec::new()), |(name, kinds)| (Some(name), kinds));
+    let begun_at = fallback.as_ref().map_or(now, |fallback| fallback.begun_at);
+    let (name, kinds) = fallback.map_or((None, Vec::new()), |to| (Some(to.project), to.kinds));
     // One row per resource whose rung, project or tenant is another than the stored one. A rung that says
     // nothing is skipped, so that nothing is ever blanked.
     let found = sqlx::query!(
@@ -163,7 +178,8 @@ pub(super) async fn reattribute(
                UNION ALL
                (SELECT p.id, p.tenant_id, 'fallback', 4
                 FROM cloud_projects p
-                WHERE p.provider = r.provider AND p.name = $2 AND p.deleted_at IS NULL AND r.kind = ANY($3::text[]))
+                WHERE p.provider = r.provider AND p.name = $2 AND p.deleted_at IS NULL AND r.kind = ANY($3::text[])
+                  AND r.first_seen_at <= $4)
                ORDER BY rung LIMIT 1
            ) want
            WHERE r.provider = $1 AND r.deleted_at IS NULL AND r.attribution <> 'operator'
@@ -172,7 +188,8 @@ pub(super) async fn reattribute(
            ORDER BY r.kind, r.provider_id"#,
         PROVIDER,
         name,
-        &kinds
+        &kinds,
+        begun_at
     )
     .fetch_all(&mut **door)
     .await?;

@@ -346,7 +346,10 @@ async fn strike(
     spacing: Duration,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
-    let live = stored::live(door, kind, listing).await?;
+    let mut live = stored::live(door, kind, listing).await?;
+    // Too much is measured against what was known before: what has just come does not vouch for what is gone.
+    let new = usize::try_from(outcome.discovered + outcome.restored).unwrap_or(usize::MAX);
+    live.size = live.size.saturating_sub(new);
     let marker = stored::marker(door, kind).await?;
     let proofs = kind.by_id.map(|_| proofs);
     let absence = plan::absent(&live, listing, &marker, proofs, now, spacing);

@@ -4,7 +4,7 @@
 //! ours, not DigitalOcean's: no sync touches it. Classifying a project and moving everything in it is one
 //! transaction, one event per subject.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -62,7 +62,11 @@ pub async fn reconcile_projects(
     let mut outcome = Outcome::default();
     let mut door = enter(pool, actor, &PROJECT, observation.begun_at).await?;
     let mut projects = load(&mut door).await?;
+    let mut seen = BTreeSet::new();
     for sighting in &observation.sightings {
+        if !seen.insert(sighting.provider_id.as_str()) {
+            continue; // listed twice: one row all the same, and the walk has its doubts
+        }
         see(
             &mut door,
             actor,

@@ -89,7 +89,8 @@ impl<'a> Upstream<'a> {
         let account = loop {
             self.reserve(1).await?;
             self.requests += 1;
-            match self.client().account(self.clock.instant()).await {
+            let asked = self.in_time(self.client().account(self.clock.instant())).await;
+            match asked.unwrap_or(Err(Error::Transport("time ran out"))) {
                 Ok(account) => break account,
                 Err(error) => self.again(&mut attempt, error).await?,
             }
@@ -114,7 +115,12 @@ impl<'a> Upstream<'a> {
                 }
                 Err(failure) => return Err(failure),
             };
-            walk.fetch(granted, self.clock.instant(), read).await;
+            let fetched = self
+                .in_time(walk.fetch(granted, self.clock.instant(), read))
+                .await;
+            if fetched.is_none() {
+                walk.stop("there is no time left to wait for an answer");
+            }
             if let Some(pause) = walk.pause()
                 && !self.rest(pause).await
             {
@@ -159,8 +165,17 @@ impl<'a> Upstream<'a> {
                 Err(failure) => return Err(failure),
             }
             self.requests += 1;
-            let proof = self.client().prove(&path).await;
-            proofs.insert(id, proof);
+            match self
+                .in_time(self.client().prove(&path, self.clock.instant()))
+                .await
+            {
+                Some(Ok(proof)) => drop(proofs.insert(id, proof)),
+                Some(Err(Error::Exhausted(until))) => {
+                    self.remember(until).await?;
+                    break;
+                }
+                Some(Err(_)) | None => break,
+            }
         }
         Ok(proofs)
     }
@@ -188,6 +203,12 @@ impl<'a> Upstream<'a> {
                 }
             }
         }
+    }
+
+    /// The work's outcome, unless the invocation's time runs out first: who hangs must not take the run's end along.
+    async fn in_time<F: Future>(&self, work: F) -> Option<F::Output> {
+        let left = self.time_left.saturating_sub(self.clock.elapsed());
+        tokio::time::timeout(left, work).await.ok()
     }
 
     /// Waits in pieces, so that the lease outlives a long wait. False: there is no time for it.

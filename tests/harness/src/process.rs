@@ -27,6 +27,7 @@ pub struct Group {
     patience: Duration,
     ended: Option<ExitStatus>,
     mark: Option<String>,
+    stopped: bool,
 }
 
 impl Group {
@@ -48,6 +49,7 @@ impl Group {
             patience,
             ended: None,
             mark: None,
+            stopped: false,
         };
         Warden::tell(&format!("group {}", group.registered()));
         Ok(group)
@@ -117,6 +119,10 @@ impl Group {
 
     /// Asks, waits, kills. Called again it does nothing.
     pub fn stop(&mut self) {
+        if self.stopped {
+            return;
+        }
+        self.stopped = true;
         let group = Pid::from_child(&self.child);
         if self.ended().is_none() {
             self.signal(self.polite);
@@ -184,7 +190,8 @@ groups=' '; paths=''; marks=''
 while read -r verb what; do
   case $verb in
     group) groups="$groups$what " ;;
-    gone) groups="${groups%% $what *} ${groups#* $what }" ;;
+    gone)
+      case $groups in *" $what "*) groups="${groups%% "$what" *} ${groups#* "$what" }" ;; esac ;;
     mark) marks="$marks$what " ;;
     path) paths="$paths$what
 " ;;
@@ -225,5 +232,71 @@ impl Warden {
             .ok()?;
         let pipe = child.stdin.take()?;
         Some(Self { _child: child, pipe })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs the warden's script on these lines and says whether it came to its end.
+    fn warden(lines: &str) -> bool {
+        let mut child = Command::new("sh")
+            .args(["-c", SCRIPT])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(20) {
+            if child.try_wait().unwrap().is_some() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        false
+    }
+
+    #[test]
+    fn the_warden_ends_what_is_registered_and_nothing_else() {
+        let sleeper = || Command::new("sleep").arg("600").process_group(0).spawn().unwrap();
+        let (mut mine, mut gone) = (sleeper(), sleeper());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (one, other) = (mine.id(), gone.id());
+        // Somebody says more often than needed that it has gone.
+        let often = format!("gone 15:{other}\n").repeat(500);
+        let path = file.path().display();
+        assert!(warden(&format!(
+            "group 15:{other}\ngroup 15:{one}\n{often}path {path}\n"
+        )));
+        assert!(mine.try_wait().unwrap().is_some(), "registered, and still there");
+        assert!(
+            gone.try_wait().unwrap().is_none(),
+            "not registered any more, and ended"
+        );
+        assert!(!file.path().exists());
+        gone.kill().unwrap();
+        gone.wait().unwrap();
+    }
+
+    #[test]
+    fn a_group_that_does_not_listen_is_killed_with_its_children() {
+        let script = "trap '' TERM; sleep 600 & echo $!; wait";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdout(Stdio::piped());
+        let patience = Duration::from_millis(100);
+        let mut group = Group::spawn("deaf", &mut command, Signal::TERM, patience).unwrap();
+        let mut line = String::new();
+        let stdout = group.child().stdout.take().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
+        group.stop();
+        group.stop();
+        let child = Pid::from_raw(line.trim().parse().unwrap()).unwrap();
+        // It may stay a zombie until somebody reaps it; it does not run.
+        let state = fs::read_to_string(format!("/proc/{}/stat", child.as_raw_nonzero())).unwrap_or_default();
+        assert!(state.is_empty() || state.contains(") Z "), "{state}");
     }
 }

@@ -39,13 +39,8 @@ pub enum Outcome {
         /// `errorMessage`.
         message: String,
     },
-    /// The process ended without an answer.
-    Exited {
-        /// How.
-        status: ExitStatus,
-        /// What it had written to standard error.
-        stderr: String,
-    },
+    /// The process ended without an answer: how, and what it had written to standard error.
+    Exited(ExitStatus, String),
     /// No answer in time; the process was killed for it.
     TimedOut,
 }
@@ -177,10 +172,7 @@ impl Sandbox {
     pub async fn exit(&self) -> Outcome {
         loop {
             if let Some(status) = self.ended() {
-                return Outcome::Exited {
-                    status,
-                    stderr: self.stderr(),
-                };
+                return Outcome::Exited(status, self.stderr());
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

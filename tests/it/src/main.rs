@@ -5,5 +5,9 @@
 
 mod access;
 mod caller;
+mod invariants;
 mod mirror;
+mod narrow;
+mod projects;
 mod stage;
+mod suspicion;

