@@ -27,7 +27,7 @@ prove: bins ## the long proofs, with their seeds printed
 	@ARCADIA_PROVE=1 exec $(HARNESS) with-services -- cargo test --workspace -- --ignored --nocapture prove
 
 bench: bins ## measurements, on services of their own
-	@exec $(HARNESS) with-services -- cargo bench --workspace
+	@exec $(HARNESS) with-services -- cargo bench --package it
 
 check: bins ## formatting, lints, bans and licences, prepared queries
 	cargo fmt --all --check

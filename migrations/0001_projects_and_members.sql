@@ -42,7 +42,7 @@ CREATE TABLE cloud_project_members (
     provider_id      text        NOT NULL,               -- ... and DO's id, so that the join is plain
     assigned_at      timestamptz,                        -- absent for members that predate DO's projects
     status           text        NOT NULL,
-    PRIMARY KEY (provider, urn)
+    PRIMARY KEY (provider, kind, provider_id),           -- DO has two URN types for some kinds: one thing, one row
+    UNIQUE (provider, urn)
 );
-CREATE INDEX cloud_project_members_resource ON cloud_project_members (provider, kind, provider_id);
 CREATE INDEX cloud_project_members_project ON cloud_project_members (cloud_project_id);

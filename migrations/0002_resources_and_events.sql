@@ -57,10 +57,11 @@ CREATE TABLE cloud_resource_events (
     tenant_id      text,                                 -- the owner once this event had happened
     left_tenant_id text,                                 -- the owner it was taken from, if this event did that
     actor          text        NOT NULL CHECK (actor <> ''),
+    reason         text,                                 -- an operator's, for the operator's eyes
     sync_run_id    uuid,
     occurred_at    timestamptz NOT NULL,
     CHECK (num_nonnulls(resource_id, project_id) = 1),
-    -- Gapless from 1 per subject: a duplicate or lost event cannot be stored beside the truth.
+    -- Gapless from 1 per subject, by the one door: two events cannot claim the same step.
     UNIQUE (resource_id, version),
     UNIQUE (project_id, version)
 );

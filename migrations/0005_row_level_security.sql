@@ -2,12 +2,11 @@
 -- not to one database. NOLOGIN; logins are members of them.
 --   arcadia_tenant    reads one tenant's rows: app.tenant names it, unset means none
 --   arcadia_operator  reads everything; a policy of its own, because `OR admin` in one policy loses the index
---   arcadia_api       what the API logs in as: nothing but the right to become one of those two
+--   arcadia_api       what the API logs in as: may become one of those two, and inherits nothing of them
 --   arcadia_sync      writes the mirror; cannot delete, and can only add events
 
 GRANT USAGE ON SCHEMA public TO arcadia_tenant, arcadia_operator, arcadia_api, arcadia_sync;
 GRANT SELECT ON _sqlx_migrations TO arcadia_api, arcadia_sync;
-GRANT arcadia_tenant, arcadia_operator TO arcadia_api;
 
 ALTER TABLE cloud_accounts ENABLE ROW LEVEL SECURITY;
 ALTER TABLE cloud_accounts FORCE ROW LEVEL SECURITY;
@@ -59,7 +58,8 @@ CREATE POLICY sync_works ON sync_runs TO arcadia_sync USING (true) WITH CHECK (t
 CREATE POLICY sync_works ON sync_markers TO arcadia_sync USING (true) WITH CHECK (true);
 CREATE POLICY sync_works ON token_budgets TO arcadia_sync USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT ON cloud_accounts, cloud_resource_events TO arcadia_sync;
-GRANT SELECT, INSERT, UPDATE ON cloud_projects, cloud_resources, sync_markers, token_budgets TO arcadia_sync;
--- Members leave projects, and old runs are pruned; nothing else is ever deleted.
-GRANT SELECT, INSERT, UPDATE, DELETE ON cloud_project_members, sync_runs TO arcadia_sync;
+GRANT SELECT, INSERT, UPDATE ON cloud_projects, cloud_project_members, cloud_resources, sync_markers, token_budgets
+    TO arcadia_sync;
+-- Old runs are pruned; nothing else is ever deleted.
+GRANT SELECT, INSERT, UPDATE, DELETE ON sync_runs TO arcadia_sync;
 GRANT USAGE ON SEQUENCE sync_run_fences TO arcadia_sync;

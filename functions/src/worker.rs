@@ -10,7 +10,6 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
-use serde::Deserialize;
 use serde_json::Value;
 use shared::config::{ConfigError, DatabaseConfig, Environment, WorkerConfig};
 use shared::database::{self, DatabaseError};
@@ -18,10 +17,12 @@ use shared::runs::Tick;
 use shared::secrets::Secrets;
 use shared::sync::{self, Report, RunOutcome, Station, Worker};
 use shared::telemetry;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 /// How long a cold start may prepare before it asks for its first event.
 const PREPARATION: Duration = Duration::from_secs(2);
+/// Kept of each invocation's time for saying what became of it: Lambda kills a function without a word.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Runs a sync worker until Lambda ends the sandbox.
 pub fn sync(worker: &'static Worker) -> ExitCode {
@@ -77,7 +78,7 @@ async fn serve_sync(worker: &'static Worker, config: WorkerConfig) -> Result<(),
         worker,
         config,
         secrets: Secrets::default(),
-        station: OnceCell::new(),
+        station: Mutex::new(None),
     };
     drop(tokio::time::timeout(PREPARATION, shell.prepare()).await);
     let shell = &shell;
@@ -88,39 +89,48 @@ struct Shell {
     worker: &'static Worker,
     config: WorkerConfig,
     secrets: Secrets,
-    station: OnceCell<Station>,
+    station: Mutex<Option<Station>>,
 }
 
+type Why = (&'static str, String);
+
 impl Shell {
+    /// Makes ready what the first event would wait for.
+    async fn prepare(&self) -> Result<(), Why> {
+        let mut slot = self.station.lock().await;
+        self.ready(&mut slot).await.map(drop)
+    }
+
     /// The station, with a connection that works and a schema that is new enough; kept once it is so.
-    async fn prepare(&self) -> Result<&Station, (&'static str, String)> {
-        self.station
-            .get_or_try_init(|| async {
-                let station = Station::set_up(self.config.clone(), self.secrets.clone())
-                    .await
-                    .map_err(|error| ("set_up", error.to_string()))?;
-                database::check_schema(&station.pool)
-                    .await
-                    .map_err(|error| match error {
-                        DatabaseError::SchemaTooOld { .. } => ("schema", error.to_string()),
-                        error => ("database", error.to_string()),
-                    })?;
-                Ok(station)
-            })
+    async fn ready<'s>(&self, slot: &'s mut Option<Station>) -> Result<&'s Station, Why> {
+        let station = match slot.take() {
+            Some(station) => station,
+            None => self.set_up().await?,
+        };
+        Ok(slot.insert(station))
+    }
+
+    async fn set_up(&self) -> Result<Station, Why> {
+        let station = Station::set_up(self.config.clone(), self.secrets.clone())
             .await
+            .map_err(|error| ("set_up", error.to_string()))?;
+        match database::check_schema(&station.pool).await {
+            Ok(()) => Ok(station),
+            Err(error @ (DatabaseError::SchemaTooOld { .. } | DatabaseError::SchemaHidden { .. })) => {
+                Err(("schema", error.to_string()))
+            }
+            Err(error) => Err(("database", error.to_string())),
+        }
     }
 
     async fn handle(&self, event: LambdaEvent<Value>) -> Result<Report, Diagnostic> {
-        let tick = read_tick(event.payload).map_err(|problem| diagnostic("bad_event", problem))?;
-        let left = time_left(&event.context);
-        let report = match self.prepare().await {
-            Err((class, error)) => Report::failed(self.worker, tick, class, error),
-            Ok(station) => match database::now(&station.pool).await {
-                Err(error) => Report::failed(self.worker, tick, "database", error.to_string()),
-                Ok(now) => sync::run_at(station, self.worker, tick, now, left).await,
-            },
-        };
-        log(&report, &event.context.request_id);
+        let (worker, request_id) = (self.worker.name, event.context.request_id.as_str());
+        let tick = read_tick(&event.payload).map_err(|problem| {
+            tracing::error!(worker, request_id, error_class = "bad_event", "{problem}");
+            diagnostic("bad_event", problem)
+        })?;
+        let report = self.run(tick, time_left(&event.context)).await;
+        log(&report, request_id);
         match (report.outcome, report.error_class) {
             (RunOutcome::Failed, class) => Err(diagnostic(
                 class.unwrap_or("failed"),
@@ -128,6 +138,34 @@ impl Shell {
             )),
             _ => Ok(report),
         }
+    }
+
+    /// One run, over before the invocation is. A station that the database failed is not kept: its connections
+    /// may lead nowhere, and its password may be an old one.
+    async fn run(&self, tick: Tick, left: Option<Duration>) -> Report {
+        let mut slot = self.station.lock().await;
+        let run = async {
+            let station = match self.ready(&mut slot).await {
+                Ok(station) => station,
+                Err((class, error)) => return Report::failed(self.worker, tick, class, error),
+            };
+            match database::now(&station.pool).await {
+                Err(error) => Report::failed(self.worker, tick, "database", error.to_string()),
+                Ok(now) => sync::run_at(station, self.worker, tick, now, left).await,
+            }
+        };
+        let report = match left.and_then(|left| left.checked_sub(FAREWELL)) {
+            None => run.await,
+            Some(limit) => tokio::time::timeout(limit, run).await.unwrap_or_else(|_| {
+                let error = "the run was not over when the invocation's time was".to_owned();
+                Report::failed(self.worker, tick, "out_of_time", error)
+            }),
+        };
+        if matches!(report.error_class, Some("database" | "out_of_time")) {
+            *slot = None;
+            self.secrets.forget(&self.config.database.source).await;
+        }
+        report
     }
 }
 
@@ -153,28 +191,34 @@ async fn serve_migrate(config: DatabaseConfig) -> Result<(), lambda_runtime::Err
 }
 
 /// A schedule's payload: `{"scheduled_time": "<RFC 3339>", "max_age_seconds": 900}`, both optional.
-fn read_tick(payload: Value) -> Result<Tick, String> {
-    #[derive(Deserialize)]
-    struct Payload {
-        scheduled_time: Option<String>,
-        max_age_seconds: Option<u64>,
-    }
-    if payload.is_null() {
-        return Ok(Tick::default());
-    }
-    let payload: Payload =
-        serde_json::from_value(payload).map_err(|error| format!("the event is not a tick: {error}"))?;
-    let scheduled_for = match payload.scheduled_time {
-        None => None,
-        Some(text) => Some(
-            DateTime::parse_from_rfc3339(&text)
-                .map_err(|_| "scheduled_time is not an RFC 3339 time".to_owned())?
+fn read_tick(payload: &Value) -> Result<Tick, String> {
+    let fields = match payload {
+        Value::Null => return Ok(Tick::default()),
+        Value::Object(fields) => fields,
+        _ => return Err("the event is not a tick: it is not a JSON object".to_owned()),
+    };
+    let scheduled_for = match fields.get("scheduled_time") {
+        None | Some(Value::Null) => None,
+        Some(value) => Some(
+            value
+                .as_str()
+                .and_then(|text| DateTime::parse_from_rfc3339(text).ok())
+                .ok_or("the event is not a tick: scheduled_time is not an RFC 3339 time")?
                 .with_timezone(&Utc),
+        ),
+    };
+    let max_age = match fields.get("max_age_seconds") {
+        None | Some(Value::Null) => None,
+        Some(value) => Some(
+            value
+                .as_u64()
+                .map(Duration::from_secs)
+                .ok_or("the event is not a tick: max_age_seconds is not a whole number of seconds")?,
         ),
     };
     Ok(Tick {
         scheduled_for,
-        max_age: payload.max_age_seconds.map(Duration::from_secs),
+        max_age,
     })
 }
 
@@ -202,6 +246,10 @@ fn diagnostic(class: &str, message: impl Into<String>) -> Diagnostic {
 /// One line per run, whatever came of it.
 fn log(report: &Report, request_id: &str) {
     let kinds = serde_json::to_string(&report.kinds).unwrap_or_default();
+    let settled = report
+        .settled
+        .and_then(|settled| serde_json::to_string(&settled).ok());
+    let notes = (!report.notes.is_empty()).then(|| report.notes.join("; "));
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
@@ -213,6 +261,8 @@ fn log(report: &Report, request_id: &str) {
                 requests = report.requests,
                 elapsed_ms = report.elapsed_ms,
                 kinds,
+                settled,
+                notes,
                 error_class = report.error_class,
                 error = report.error,
                 do_request_id = report.do_request_id,
@@ -235,22 +285,23 @@ mod tests {
 
     #[test]
     fn a_payload_is_a_tick_or_an_error_that_names_the_offender() {
-        assert_eq!(read_tick(serde_json::json!({})), Ok(Tick::default()));
-        assert_eq!(read_tick(Value::Null), Ok(Tick::default()));
+        let read = |payload| read_tick(&payload);
+        assert_eq!(read(serde_json::json!({})), Ok(Tick::default()));
+        assert_eq!(read(Value::Null), Ok(Tick::default()));
         let tick =
-            read_tick(serde_json::json!({"scheduled_time": "2026-11-21T10:00:00Z", "max_age_seconds": 900}));
+            read(serde_json::json!({"scheduled_time": "2026-11-21T10:00:00Z", "max_age_seconds": 900}));
         assert_eq!(tick.unwrap().max_age, Some(Duration::from_secs(900)));
         for (payload, named) in [
             (
                 serde_json::json!({"scheduled_time": "ten o'clock"}),
                 "scheduled_time",
             ),
-            (serde_json::json!({"scheduled_time": 5}), "string"),
-            (serde_json::json!({"max_age_seconds": -1}), "-1"),
-            (serde_json::json!([]), "tick"),
-            (serde_json::json!("x"), "tick"),
+            (serde_json::json!({"scheduled_time": 5}), "scheduled_time"),
+            (serde_json::json!({"max_age_seconds": -1}), "max_age_seconds"),
+            (serde_json::json!([]), "object"),
+            (serde_json::json!("x"), "object"),
         ] {
-            let error = read_tick(payload).unwrap_err();
+            let error = read(payload).unwrap_err();
             assert!(error.contains(named), "{error}");
         }
     }

@@ -31,6 +31,16 @@ pub enum Purpose {
     Metering,
 }
 
+impl Source {
+    /// Which variable or secret this is, for messages: never what is in it.
+    pub fn name<'a>(&'a self, variable: &'a str) -> &'a str {
+        match self {
+            Source::Value(_) => variable,
+            Source::Secret(arn) => arn,
+        }
+    }
+}
+
 impl Purpose {
     /// All purposes.
     pub const ALL: [Purpose; 6] = [
@@ -139,7 +149,9 @@ impl Environment {
         reason = "this is the one place that reads the environment"
     )]
     pub fn process() -> Self {
-        Self::of(std::env::vars())
+        // What is not text cannot be one of ours, or reads as not set.
+        let text = |text: std::ffi::OsString| text.into_string().ok();
+        Self::of(std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))))
     }
 
     /// The given variables.
@@ -308,7 +320,8 @@ impl Environment {
             );
             return None;
         }
-        if url.path() != "/" || url.query().is_some() || !url.username().is_empty() {
+        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        if !bare || !url.username().is_empty() || url.password().is_some() {
             self.problem("DO_API_BASE_URL must be a scheme and a host only");
             return None;
         }
@@ -364,11 +377,12 @@ impl Environment {
             .filter(|o| !o.is_empty())
             .map(str::to_owned)
             .collect();
-        for origin in &origins {
+        for (place, origin) in origins.iter().enumerate() {
             let exact = Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == *origin);
             if !exact {
                 self.problem(format!(
-                    "CORS_ALLOW_ORIGINS lists {origin:?}, which is not an exact origin"
+                    "entry {} of CORS_ALLOW_ORIGINS is not an exact origin",
+                    place + 1
                 ));
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! For every binary. A Lambda serves one event at a time, so its pool holds two connections at most, opened
 //! when first needed. Only `migrate` applies migrations; everything else asks [`check_schema`] and refuses a
-//! schema that is too old. It never takes a session-level lock or setting: a frozen sandbox would keep it
+//! schema that is too old. Nothing but `migrate` takes a session-level lock: a frozen sandbox would keep it
 //! for ever. Limits on time are part of the connection, so that what a frozen sandbox holds is given back.
 
 use std::str::FromStr;
@@ -11,8 +11,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction};
+use tracing::log::LevelFilter;
 use url::Url;
 
 use crate::auth::Scope;
@@ -29,6 +30,30 @@ pub const ROLES: [&str; 4] = [
     "arcadia_api",
     "arcadia_sync",
 ];
+
+/// Makes [`ROLES`]. They belong to the cluster, so two databases may do this at the same moment: lost races are fine.
+/// `arcadia_api` may become a tenant or the operator and inherits nothing of either: a read that forgets to is refused.
+/// Nobody but the owner makes temporary tables: one could stand before a view of the same name.
+const MAKE_ROLES: &str = "
+DO $$
+DECLARE role text;
+BEGIN
+    FOREACH role IN ARRAY ARRAY['arcadia_tenant', 'arcadia_operator', 'arcadia_api', 'arcadia_sync'] LOOP
+        BEGIN
+            EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', role);
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+        END;
+    END LOOP;
+    FOREACH role IN ARRAY ARRAY['arcadia_tenant', 'arcadia_operator'] LOOP
+        IF NOT pg_has_role('arcadia_api', role, 'MEMBER') THEN
+            BEGIN
+                EXECUTE format('GRANT %I TO arcadia_api', role);
+            EXCEPTION WHEN unique_violation OR internal_error THEN NULL;
+            END;
+        END IF;
+    END LOOP;
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+END $$";
 
 /// The advisory lock that every writer of the mirror takes first. Any constant would do; this one is ours.
 const MIRROR_LOCK: i64 = 0x6172_6361_6469_6101;
@@ -61,6 +86,17 @@ pub enum DatabaseError {
         /// The newest migration this program knows.
         needed: i64,
     },
+    /// The login may not even read how new the schema is.
+    #[error(
+        "the login {login} may not read the schema's version, and this program needs {needed}: \
+             run migrate first, and make the login a member of arcadia_api or arcadia_sync"
+    )]
+    SchemaHidden {
+        /// Who asked.
+        login: String,
+        /// The newest migration this program knows.
+        needed: i64,
+    },
     /// A migration failed; the ones before it stay.
     #[error("migration failed: {0}")]
     Migration(String),
@@ -78,7 +114,20 @@ pub fn parse_url(url: &SecretString) -> Result<PgConnectOptions, &'static str> {
     if !matches!(parsed.scheme(), "postgres" | "postgresql") {
         return Err("is not a postgres:// URL");
     }
-    PgConnectOptions::from_str(url.expose_secret()).map_err(|_| "is not a usable postgres:// URL")
+    let options = PgConnectOptions::from_str(url.expose_secret());
+    let options = options.map_err(|_| "is not a usable postgres:// URL")?;
+    let here = parsed
+        .host_str()
+        .is_none_or(|host| matches!(host, "localhost" | "127.0.0.1" | "[::1]"));
+    let said = parsed
+        .query_pairs()
+        .any(|(name, _)| matches!(name.as_ref(), "sslmode" | "ssl-mode"));
+    // The driver's default falls back to plain text without a word.
+    Ok(if here || said {
+        options
+    } else {
+        options.ssl_mode(PgSslMode::Require)
+    })
 }
 
 /// Where the database is, its secret read if need be.
@@ -93,7 +142,9 @@ pub async fn options(config: &DatabaseConfig, secrets: &Secrets) -> Result<PgCon
     };
     Ok(options
         .application_name("arcadia-cloud")
-        .log_statements(tracing::log::LevelFilter::Trace)
+        // Statements hold names of customers' things: not for the log, however slow.
+        .log_statements(LevelFilter::Trace)
+        .log_slow_statements(LevelFilter::Off, Duration::ZERO)
         .options([
             ("timezone", "UTC"),
             ("statement_timeout", "15s"),
@@ -131,7 +182,8 @@ fn from_json(config: &DatabaseConfig, text: &SecretString) -> Result<PgConnectOp
         .port(port)
         .database(&name)
         .username(&rds.username)
-        .password(&rds.password))
+        .password(&rds.password)
+        .ssl_mode(PgSslMode::Require))
 }
 
 /// A pool for one sandbox: opened lazily, so that a database that is briefly away does not fail the start.
@@ -172,18 +224,30 @@ pub async fn explain(pool: &Pool, error: sqlx::Error) -> DatabaseError {
                     drop(connection.close().await);
                     "no connection became free in time".to_owned()
                 }
-                Ok(Err(error)) => error.to_string(),
+                Ok(Err(error)) => said(&options, &error),
                 Err(_) => "no answer within 2 s".to_owned(),
             }
         }
         error @ (sqlx::Error::Io(_) | sqlx::Error::Tls(_)) => error.to_string(),
+        // What a server that is going down says to a newcomer: nothing.
+        sqlx::Error::Protocol(_) => "it hangs up, or does not speak Postgres".to_owned(),
         // A refused login, or no such database.
-        sqlx::Error::Database(error) if error.code().is_some_and(|c| c.starts_with("28") || c == "3D000") => {
-            error.to_string()
-        }
+        error if has_code(&error, |code| code.starts_with("28") || code == "3D000") => said(&options, &error),
         other => return DatabaseError::Driver(other),
     };
     DatabaseError::Unreachable { address, reason }
+}
+
+/// What the driver or the server said, and to whom: a refusal is about a login, and rarely names it.
+fn said(options: &PgConnectOptions, error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => format!("{} (login {})", error.message(), options.get_username()),
+        error => error.to_string(),
+    }
+}
+
+fn has_code(error: &sqlx::Error, is: impl Fn(&str) -> bool) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.code().is_some_and(|code| is(&code)))
 }
 
 /// Refuses a schema older than this program; a newer one is fine, because migrations go first.
@@ -203,6 +267,11 @@ pub async fn check_schema(pool: &Pool) -> Result<(), DatabaseError> {
         Ok(version) => version.unwrap_or(0),
         // No such table: an empty database.
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => 0,
+        // The newest migration grants this: either it is missing, or the login is a member of nothing.
+        Err(error) if has_code(&error, |code| code == "42501") => {
+            let login = pool.connect_options().get_username().to_owned();
+            return Err(DatabaseError::SchemaHidden { login, needed });
+        }
         Err(error) => return Err(explain(pool, error).await),
     };
     if found < needed {
@@ -212,7 +281,8 @@ pub async fn check_schema(pool: &Pool) -> Result<(), DatabaseError> {
     }
 }
 
-/// Makes the roles and applies every migration that is missing. Twice, or by two at once, is as good as once.
+/// Makes the roles and applies every migration that is missing. Twice is as good as once; of two at once, one waits
+/// for the other, for ten seconds at most.
 ///
 /// # Errors
 /// When the login may not make roles or own tables, or a migration fails; what was applied before stays.
@@ -222,23 +292,22 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<i64, DatabaseError> {
         .clone()
         .options([("statement_timeout", "0"), ("lock_timeout", "10s")]);
     let address = format!("{}:{}", options.get_host(), options.get_port());
-    let mut connection =
-        PgConnection::connect_with(&options)
-            .await
-            .map_err(|error| DatabaseError::Unreachable {
-                address,
-                reason: error.to_string(),
-            })?;
-    for role in ROLES {
-        // Roles belong to the cluster, so two databases may make them at the same moment: lost races are fine.
-        let statement = format!(
-            "DO $$ BEGIN CREATE ROLE {role} NOLOGIN; \
-             EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
-        );
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
-            .execute(&mut connection)
-            .await?;
-    }
+    let unusable = |error: sqlx::Error| DatabaseError::Unreachable {
+        address: address.clone(),
+        reason: said(&options, &error),
+    };
+    let attempt = tokio::time::timeout(Duration::from_secs(5), PgConnection::connect_with(&options));
+    let mut connection = match attempt.await {
+        Ok(connected) => connected.map_err(unusable)?,
+        Err(_) => {
+            let reason = "no answer within 5 s".to_owned();
+            return Err(DatabaseError::Unreachable { address, reason });
+        }
+    };
+    sqlx::raw_sql(MAKE_ROLES)
+        .execute(&mut connection)
+        .await
+        .map_err(unusable)?;
     MIGRATIONS
         .run(&mut connection)
         .await

@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::BehaviorVersion;
+use aws_config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::Client;
 use moka::future::Cache;
 use secrecy::SecretString;
@@ -17,6 +19,9 @@ use crate::config::Source;
 
 /// How long a fetched secret is used without asking again.
 pub const TTL: Duration = Duration::from_secs(300);
+
+/// How long Secrets Manager may take, its own retries included.
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// The way to every secret. Cheap to clone; clones share what was fetched.
 #[derive(Clone)]
@@ -82,17 +87,24 @@ impl Secrets {
     /// # Errors
     /// As [`Secrets::get`].
     pub async fn refreshed(&self, source: &Source) -> Result<SecretString, SecretError> {
+        self.forget(source).await;
+        self.get(source).await
+    }
+
+    /// Lets go of what was remembered: what was made of it does not work any more.
+    pub async fn forget(&self, source: &Source) {
         if let Source::Secret(arn) = source {
             self.fetched.invalidate(arn).await;
         }
-        self.get(source).await
     }
 
     async fn fetch(&self, arn: &str) -> Result<SecretString, SecretError> {
         let client = self
             .client
             .get_or_init(|| async {
-                Client::new(&aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await)
+                let limits = TimeoutConfig::builder().operation_timeout(LONGEST).build();
+                let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(limits);
+                Client::new(&config.load().await)
             })
             .await;
         let answer = client

@@ -17,8 +17,10 @@ pub fn init(level: &str) {
             level @ ("trace" | "debug" | "info" | "warn" | "error") => level.to_owned(),
             _ => "info".to_owned(),
         };
-        // Dependencies at `warn`: at `debug` several of them print headers, and a header may be a token.
-        let filter = EnvFilter::new(format!("warn,shared={level},functions={level}"));
+        // Dependencies at `warn`: at `debug` several of them print headers, and a header may be a token. The
+        // runtime's `panic` layer repeats every error that the shell has logged, and quotes panics.
+        let quiet = "lambda_runtime::layers::panic=off";
+        let filter = EnvFilter::new(format!("warn,{quiet},shared={level},functions={level}"));
         let subscriber = tracing_subscriber::fmt()
             .json()
             .flatten_event(true)

@@ -69,6 +69,8 @@ pub struct Answer {
     pub body: String,
     /// Which of the two.
     pub is_base64_encoded: bool,
+    /// None are ever set. The member is there because emulators of the gateway insist on it.
+    pub cookies: [String; 0],
 }
 
 /// Answers one event. `lambda_id` names the request where the event does not.
@@ -209,6 +211,7 @@ async fn write(response: Response) -> Answer {
         headers,
         body,
         is_base64_encoded,
+        cookies: [],
     }
 }
 

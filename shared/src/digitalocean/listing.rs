@@ -17,7 +17,7 @@ use futures_util::stream;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Answer, Client, Error};
+use super::{Answer, Error, Session};
 
 /// DigitalOcean's largest page.
 pub const PER_PAGE: u32 = 200;
@@ -113,7 +113,7 @@ pub struct Unreadable(pub Cow<'static, str>);
 
 /// A walk under way.
 pub struct Walk<'a> {
-    client: &'a Client,
+    session: &'a Session,
     collection: Collection,
     begun_at: DateTime<Utc>,
     queue: VecDeque<u32>,
@@ -122,15 +122,16 @@ pub struct Walk<'a> {
     ids: BTreeSet<String>,
     pause: Option<Duration>,
     verdict: Option<Incomplete>,
+    spent_until: Option<DateTime<Utc>>,
     last_request_id: Option<String>,
     requests: u32,
 }
 
 impl<'a> Walk<'a> {
     /// A walk that has not asked for anything yet.
-    pub fn new(client: &'a Client, collection: Collection, now: DateTime<Utc>) -> Self {
+    pub fn new(session: &'a Session, collection: Collection, now: DateTime<Utc>) -> Self {
         Self {
-            client,
+            session,
             collection,
             begun_at: now,
             queue: VecDeque::from([1]),
@@ -139,6 +140,7 @@ impl<'a> Walk<'a> {
             ids: BTreeSet::new(),
             pause: None,
             verdict: None,
+            spent_until: None,
             last_request_id: None,
             requests: 0,
         }
@@ -157,6 +159,11 @@ impl<'a> Walk<'a> {
     /// Requests sent so far.
     pub fn requests(&self) -> u32 {
         self.requests
+    }
+
+    /// When the token has requests again, if this walk has seen it nearly used up.
+    pub fn spent_until(&self) -> Option<DateTime<Utc>> {
+        self.spent_until
     }
 
     /// DigitalOcean's name for the last answered request.
@@ -181,10 +188,10 @@ impl<'a> Walk<'a> {
             .unwrap_or(usize::MAX)
             .min(self.queue.len());
         let pages: Vec<u32> = self.queue.drain(..take).collect();
-        let (client, collection) = (self.client, self.collection.clone());
+        let (session, collection) = (self.session, self.collection.clone());
         let collection = &collection;
         let mut answers = stream::iter(pages)
-            .map(|page| async move { (page, ask(client, collection, page, now).await) })
+            .map(|page| async move { (page, ask(session, collection, page, now).await) })
             .buffer_unordered(IN_FLIGHT);
         while let Some((page, answer)) = answers.next().await {
             self.requests += 1;
@@ -234,13 +241,13 @@ impl<'a> Walk<'a> {
 
     /// Others share the token: stop while it still has something left.
     fn spare(&mut self, (remaining, reset): (Option<u32>, Option<DateTime<Utc>>)) {
-        if let Some(remaining) = remaining
-            && remaining < LEAVE
-            && !self.queue.is_empty()
-        {
-            let page = self.queue.front().copied().unwrap_or(1);
+        if remaining.is_none_or(|remaining| remaining >= LEAVE) {
+            return;
+        }
+        let until = reset.unwrap_or(self.begun_at);
+        self.spent_until = Some(until);
+        if let Some(page) = self.queue.front().copied() {
             self.queue.clear();
-            let until = reset.unwrap_or(self.begun_at);
             self.verdict.get_or_insert(Incomplete::Page {
                 page,
                 error: Error::Exhausted(until),
@@ -256,7 +263,13 @@ impl<'a> Walk<'a> {
             error if error.is_transient() => (*failures < ATTEMPTS, backoff(*failures)),
             _ => (false, Duration::ZERO),
         };
-        if again {
+        // A walk that has been stopped is not set going again by a page that was still under way.
+        let stopped = match &self.verdict {
+            Some(Incomplete::Stopped(_)) => true,
+            Some(Incomplete::Page { error, .. }) => !error.is_transient(),
+            _ => false,
+        };
+        if again && !stopped {
             self.queue.push_back(page);
             self.pause = Some(self.pause.unwrap_or_default().max(wait));
             return;
@@ -264,6 +277,9 @@ impl<'a> Walk<'a> {
         // A broken page leaves the others worth reading; a refusal of the token or the path does not.
         if !error.is_transient() {
             self.queue.clear();
+        }
+        if let Error::Exhausted(until) = error {
+            self.spent_until = Some(until);
         }
         self.verdict.get_or_insert(Incomplete::Page { page, error });
     }
@@ -329,8 +345,9 @@ impl<'a> Walk<'a> {
             let last = u32::try_from(pages).unwrap_or(u32::MAX);
             if last > MAX_PAGES {
                 self.doubt(format!("{total} items are more than {MAX_PAGES} pages"));
+            } else {
+                self.queue.extend(2..=last);
             }
-            self.queue.extend(2..=last.min(MAX_PAGES));
         }
         let number = u64::from(page);
         let expected = if number < pages {
@@ -338,6 +355,10 @@ impl<'a> Walk<'a> {
         } else {
             total.saturating_sub(per_page * (pages - 1))
         };
+        if size == 0 && expected > 0 {
+            // A total that lies would send us through a thousand empty pages.
+            self.queue.clear();
+        }
         if size as u64 != expected {
             self.doubt(format!(
                 "page {page} of {pages} holds {size} items instead of {expected}"
@@ -359,21 +380,21 @@ impl<'a> Walk<'a> {
 
     /// Whether a `next` link is the page after this one on our host. A relative form is tolerated.
     fn leads_on(&self, next: &str, page: u32) -> bool {
-        let Ok(url) = self.client.base.join(next) else {
+        let Ok(url) = self.session.base.join(next) else {
             return false;
         };
         let numbers = url
             .query_pairs()
             .filter(|(name, _)| name == "page")
             .map(|(_, value)| value.into_owned());
-        url.origin() == self.client.base.origin()
+        url.origin() == self.session.base.origin()
             && url.path() == self.collection.path
             && numbers.collect::<Vec<_>>() == [(page + 1).to_string()]
     }
 }
 
 async fn ask(
-    client: &Client,
+    session: &Session,
     collection: &Collection,
     page: u32,
     now: DateTime<Utc>,
@@ -384,7 +405,7 @@ async fn ask(
         query.push(("page", &page));
         query.push(("per_page", &per_page));
     }
-    client.get(&collection.path, &query, now).await
+    session.get(&collection.path, &query, now).await
 }
 
 fn backoff(failures: usize) -> Duration {

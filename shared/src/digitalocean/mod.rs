@@ -1,9 +1,8 @@
 //! UPSTREAM: DigitalOcean over HTTP, and nothing else. Has never heard of Postgres or of our kinds.
 //!
 //! One client with time limits, a cap on bodies, no redirects and no proxies. A token is sent to the
-//! configured host only: every address is built here from that host. It retries nothing by itself except
-//! one 401, with a freshly read secret: how often to ask, and when, is decided where the budget of the
-//! token is known. GET only; the one write (creating the bootstrap project) says so in its name.
+//! configured host only: every address is built here from that host. It retries nothing by itself: how often to
+//! ask, and when, is decided where the budget of the token is known. GET only; the one write (creating the bootstrap project) says so in its name.
 
 mod error;
 pub mod listing;
@@ -26,13 +25,21 @@ use crate::secrets::Secrets;
 /// Most of a JSON body that is read; a page of 200 droplets has 0.6 MiB.
 const BODY_CAP: usize = 8 * 1024 * 1024;
 
-/// A client for one purpose's token.
+/// The way upstream for one purpose's token.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
     base: Url,
     token: Source,
     secrets: Secrets,
+}
+
+/// A client with its token read: one run uses one token from its first request to its last, so that what was
+/// checked about the account stays true.
+pub struct Session {
+    http: reqwest::Client,
+    base: Url,
+    token: SecretString,
 }
 
 /// A usable answer: status 200, JSON, whole.
@@ -97,32 +104,55 @@ impl Client {
         })
     }
 
-    /// The host that tokens go to, for messages.
-    pub fn host(&self) -> &str {
-        self.base.host_str().unwrap_or("")
-    }
-
-    /// A name for the token that is safe to store: everybody who shares the token shares the name.
+    /// Reads the token. `fresh`: it has just been refused, so what is remembered of it is worth nothing.
     ///
     /// # Errors
-    /// When the secret cannot be read.
-    pub async fn fingerprint(&self) -> Result<String, Error> {
-        let token = self.read_token(false).await?;
-        let digest = Sha256::digest(token.expose_secret().as_bytes());
-        Ok(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    /// When the secret cannot be read, or holds what no token holds.
+    pub async fn open(&self, fresh: bool) -> Result<Session, Error> {
+        let read = if fresh {
+            self.secrets.refreshed(&self.token).await
+        } else {
+            self.secrets.get(&self.token).await
+        };
+        let token = read.map_err(|error| TokenError(error.to_string()))?;
+        if !is_token(token.expose_secret()) {
+            return Err(TokenError(format!(
+                "{} holds characters that no token has",
+                self.token.name("DO_API_TOKEN")
+            ))
+            .into());
+        }
+        Ok(Session {
+            http: self.http.clone(),
+            base: self.base.clone(),
+            token,
+        })
+    }
+
+    /// Whether reading the token again may give another one.
+    pub fn can_be_rotated(&self) -> bool {
+        matches!(self.token, Source::Secret(_))
+    }
+
+    /// Where the token comes from, for messages: a variable or a secret, never what is in it.
+    pub fn token_source(&self) -> &str {
+        self.token.name("DO_API_TOKEN")
+    }
+}
+
+impl Session {
+    /// A name for the token that is safe to store: everybody who shares the token shares the name.
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::digest(self.token.expose_secret().as_bytes());
+        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// GET of a path below the configured host. `now` turns relative times of the answer into absolute ones.
     ///
     /// # Errors
-    /// See [`Error`]; 401 is answered by reading the secret again, once.
+    /// See [`Error`].
     pub async fn get(&self, path: &str, query: &[(&str, &str)], now: DateTime<Utc>) -> Result<Answer, Error> {
-        match self.send(Method::GET, path, query, None, false, now).await {
-            Err(Error::Unauthorized) if matches!(self.token, Source::Secret(_)) => {
-                self.send(Method::GET, path, query, None, true, now).await
-            }
-            other => other,
-        }
+        self.send(Method::GET, path, query, None, now).await
     }
 
     /// Whose account this token opens.
@@ -170,7 +200,7 @@ impl Client {
             "environment": "Production",
         });
         match self
-            .send(Method::POST, "/v2/projects", &[], Some(&body), false, now)
+            .send(Method::POST, "/v2/projects", &[], Some(&body), now)
             .await
         {
             Ok(_) => Ok(true),
@@ -191,7 +221,7 @@ impl Client {
             #[serde(rename = "message")]
             _message: String,
         }
-        Ok(match self.exchange(Method::GET, path, &[], None, false).await {
+        Ok(match self.exchange(Method::GET, path, &[], None).await {
             Ok((StatusCode::TOO_MANY_REQUESTS, headers, _)) => {
                 return Err(too_many(&headers, reset(&headers, now), now));
             }
@@ -210,10 +240,9 @@ impl Client {
         path: &str,
         query: &[(&str, &str)],
         body: Option<&serde_json::Value>,
-        fresh_token: bool,
         now: DateTime<Utc>,
     ) -> Result<Answer, Error> {
-        let (status, headers, body) = self.exchange(method, path, query, body, fresh_token).await?;
+        let (status, headers, body) = self.exchange(method, path, query, body).await?;
         let remaining = number(&headers, "ratelimit-remaining");
         let reset = reset(&headers, now);
         match status {
@@ -237,10 +266,8 @@ impl Client {
         path: &str,
         query: &[(&str, &str)],
         body: Option<&serde_json::Value>,
-        fresh_token: bool,
     ) -> Result<(StatusCode, HeaderMap, Vec<u8>), Error> {
-        let token = self.read_token(fresh_token).await?;
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+        let mut bearer = HeaderValue::try_from(format!("Bearer {}", self.token.expose_secret()))
             .map_err(|_| Error::Token(TokenError("the token cannot be sent in a header".into())))?;
         bearer.set_sensitive(true);
         let mut address = self.base.clone();
@@ -265,20 +292,6 @@ impl Client {
                 Ok(None) => return Ok((status, headers, body)),
                 Err(error) => return Err(Error::Transport(reason(&error))),
             }
-        }
-    }
-
-    async fn read_token(&self, fresh: bool) -> Result<SecretString, Error> {
-        let read = if fresh {
-            self.secrets.refreshed(&self.token).await
-        } else {
-            self.secrets.get(&self.token).await
-        };
-        let token = read.map_err(|error| TokenError(error.to_string()))?;
-        if is_token(token.expose_secret()) {
-            Ok(token)
-        } else {
-            Err(TokenError("the token's secret holds characters that no token has".into()).into())
         }
     }
 }

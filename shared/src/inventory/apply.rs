@@ -1,8 +1,9 @@
 //! Carrying out a plan: the only statements that write resources, events and markers.
 //!
 //! Runs under the mirror lock, inside the transaction of whoever holds it. Row and event are written together
-//! or not at all; every statement is set-based, and writes only what differs. An update that does not meet the
-//! version it was planned for is an error, never a silent overwrite.
+//! or not at all; every statement is set-based, and writes only what differs. A change of content that does not
+//! meet the version it was planned for is an error, never a silent overwrite; the unique (subject, version) of
+//! events guards the rest.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -51,6 +52,7 @@ struct Quiet {
     cleared: Vec<Uuid>,
     struck: (Vec<Uuid>, Vec<i16>),
     contradicted: Vec<Uuid>,
+    doubted: Vec<Uuid>,
 }
 
 /// Writes changes and their events. `frozen_at` is the last complete listing before this one: what a row that
@@ -112,6 +114,7 @@ pub(super) async fn write(
                 quiet.struck.1.push(*strikes);
             }
             Change::Contradicted { id } => quiet.contradicted.push(*id),
+            Change::Held { id, asked: true } => quiet.doubted.push(*id),
             Change::Held { .. } => {}
         }
     }
@@ -119,7 +122,7 @@ pub(super) async fn write(
     update(door, kind, &updated, now).await?;
     delete(door, &deleted, now).await?;
     write_quiet(door, &quiet, frozen_at, now).await?;
-    record(door, actor, &events, now).await
+    record(door, actor, None, &events, now).await
 }
 
 fn row(written: &Written) -> RowOut<'_> {
@@ -268,8 +271,17 @@ async fn write_quiet(
         .execute(&mut **door)
         .await?;
     }
+    // The next proof of such a row waits as long as a strike would: fifty of them must not use up every run's proofs.
+    if !quiet.doubted.is_empty() {
+        sqlx::query!(
+            "UPDATE cloud_resources SET last_struck_at = $2 WHERE id = ANY($1)",
+            &quiet.doubted,
+            now
+        )
+        .execute(&mut **door)
+        .await?;
+    }
     if !quiet.contradicted.is_empty() {
-        // Its next proof waits as long as a strike would: fifty such rows must not use up every run's proofs.
         sqlx::query!(
             "UPDATE cloud_resources SET last_seen_at = $2, last_struck_at = $2 WHERE id = ANY($1)",
             &quiet.contradicted,
@@ -284,6 +296,7 @@ async fn write_quiet(
 async fn record(
     door: &mut Transaction<'_, Postgres>,
     actor: Actor<'_>,
+    reason: Option<&str>,
     events: &[EventOut<'_>],
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
@@ -292,14 +305,16 @@ async fn record(
     }
     sqlx::query!(
         "INSERT INTO cloud_resource_events
-            (resource_id, version, event_type, changes, tenant_id, left_tenant_id, actor, sync_run_id, occurred_at)
-         SELECT t.resource_id, t.version, t.event_type, t.changes, t.tenant_id, t.left_tenant_id, $2, $3, $4
+            (resource_id, version, event_type, changes, tenant_id, left_tenant_id, actor, sync_run_id, occurred_at,
+             reason)
+         SELECT t.resource_id, t.version, t.event_type, t.changes, t.tenant_id, t.left_tenant_id, $2, $3, $4, $5
          FROM json_to_recordset($1::json) AS t(resource_id uuid, version integer, event_type text, changes jsonb,
               tenant_id text, left_tenant_id text)",
         Json(events) as _,
         actor.name,
         actor.lease.map(|lease| lease.run_id()),
-        now
+        now,
+        reason
     )
     .execute(&mut **door)
     .await?;
@@ -359,7 +374,10 @@ pub(super) async fn mark(
              last_complete_at = COALESCE(excluded.last_complete_at, m.last_complete_at),
              last_complete_size = COALESCE(excluded.last_complete_size, m.last_complete_size),
              suspect_since = excluded.suspect_since, suspect_fingerprint = excluded.suspect_fingerprint,
-             suspect_count = excluded.suspect_count, released_fingerprint = $11",
+             suspect_count = excluded.suspect_count, released_fingerprint = $11::bigint,
+             released_by = CASE WHEN $11::bigint IS NULL THEN NULL ELSE m.released_by END,
+             released_at = CASE WHEN $11::bigint IS NULL THEN NULL ELSE m.released_at END,
+             released_until = CASE WHEN $11::bigint IS NULL THEN NULL ELSE m.released_until END",
         PROVIDER,
         kind.name,
         listing.begun_at(),
@@ -393,6 +411,7 @@ pub(super) struct Move {
 pub(super) async fn move_all(
     door: &mut Transaction<'_, Postgres>,
     actor: Actor<'_>,
+    reason: Option<&str>,
     moves: &[Move],
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
@@ -422,5 +441,5 @@ pub(super) async fn move_all(
             left_tenant_id: change.left_tenant_id.as_deref(),
         })
         .collect();
-    record(door, actor, &events, now).await
+    record(door, actor, reason, &events, now).await
 }

@@ -5,13 +5,15 @@
 //! stays; a member that is `not_found` or whose service is down changes nothing either. Every difference that
 //! this makes to a resource goes through the same door as any other change: one row, one event.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
-use super::{Actor, Error, apply, enter};
+use super::{Actor, BATCH, Error, apply, enter};
 use crate::database::Pool;
 use crate::digitalocean::listing::Unreadable;
 use crate::kinds::project::PROJECT;
@@ -39,7 +41,7 @@ impl Member {
     }
 
     fn is_certain(&self) -> bool {
-        matches!(self.status.as_str(), "ok" | "assigned" | "already_assigned")
+        matches!(self.status.as_str(), "ok" | "assigned" | "already_assigned") && !self.urn.contains('\0')
     }
 }
 
@@ -75,24 +77,27 @@ pub async fn settle(
     now: DateTime<Utc>,
 ) -> Result<Settled, Error> {
     let mut door = enter(pool, actor, &PROJECT, begun_at).await?;
-    let (mut projects, mut urns, mut kinds, mut ids) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut assigned, mut statuses) = (Vec::new(), Vec::new());
     // A thing that moved during the pass is listed twice: the later walk is the newer truth.
-    let mut latest = std::collections::BTreeMap::new();
+    let mut latest = BTreeMap::new();
     for (project, members) in &memberships.projects {
         for member in members.iter().filter(|member| member.is_certain()) {
-            latest.insert(member.urn.as_str(), (project.as_str(), member));
+            if let Some(urn) = urn::parse(&member.urn) {
+                latest.insert(
+                    (urn.kind.into_owned(), urn.provider_id),
+                    (project.as_str(), member),
+                );
+            }
         }
     }
-    for (text, (project, member)) in latest {
-        if let Some(urn) = urn::parse(text) {
-            projects.push(project.to_owned());
-            urns.push(text.replace('\0', "\u{FFFD}"));
-            kinds.push(urn.kind.replace('\0', "\u{FFFD}"));
-            ids.push(urn.provider_id.replace('\0', "\u{FFFD}"));
-            assigned.push(member.assigned_at);
-            statuses.push(member.status.clone());
-        }
+    let (mut projects, mut urns, mut kinds, mut ids) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut assigned, mut statuses) = (Vec::new(), Vec::new());
+    for ((kind, id), (project, member)) in latest {
+        projects.push(project.to_owned());
+        urns.push(member.urn.clone());
+        kinds.push(kind);
+        ids.push(id.to_owned());
+        assigned.push(member.assigned_at);
+        statuses.push(member.status.clone());
     }
     let members = sqlx::query!(
         "INSERT INTO cloud_project_members AS m (provider, urn, cloud_project_id, kind, provider_id, assigned_at, status)
@@ -100,11 +105,13 @@ pub async fn settle(
          FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::text[])
               AS t(project, urn, kind, provider_id, assigned_at, status)
          JOIN cloud_projects p ON p.provider = $1 AND p.provider_id = t.project
-         LEFT JOIN cloud_project_members old ON old.provider = $1 AND old.urn = t.urn
+         LEFT JOIN cloud_project_members old
+              ON old.provider = $1 AND old.kind = t.kind AND old.provider_id = t.provider_id
          WHERE old.urn IS NULL OR old.cloud_project_id <> p.id
-         ORDER BY t.urn
-         ON CONFLICT (provider, urn) DO UPDATE
-         SET cloud_project_id = excluded.cloud_project_id, assigned_at = excluded.assigned_at, status = excluded.status",
+         ORDER BY t.kind, t.provider_id
+         ON CONFLICT (provider, kind, provider_id) DO UPDATE
+         SET urn = excluded.urn, cloud_project_id = excluded.cloud_project_id, assigned_at = excluded.assigned_at,
+             status = excluded.status",
         PROVIDER,
         &projects,
         &urns,
@@ -131,9 +138,26 @@ pub async fn settle(
         }
         _ => None,
     };
-    let attributed = reattribute(&mut door, actor, fallback, now).await?;
     door.commit().await?;
-    Ok(Settled { members, attributed })
+    // In batches, each under the lock for a moment: the first pass over a large account moves everything.
+    let within = Within {
+        project: None,
+        reason: None,
+        fallback,
+    };
+    let mut attributed = 0;
+    loop {
+        let mut door = enter(pool, actor, &PROJECT, begun_at).await?;
+        let moved = reattribute(&mut door, actor, &within, now).await?;
+        door.commit().await?;
+        attributed += moved;
+        if moved < BATCH {
+            return Ok(Settled {
+                members,
+                attributed: u32::try_from(attributed).unwrap_or(u32::MAX),
+            });
+        }
+    }
 }
 
 /// The project of things that are in none.
@@ -146,50 +170,58 @@ pub(super) struct Fallback<'a> {
     begun_at: DateTime<Utc>,
 }
 
-/// Writes every attribution that is not what the ladder says now. The operator's word is left alone.
+/// Which attributions are looked at, and why.
+pub(super) struct Within<'a> {
+    /// Only what is to be in this project; `None`: everything.
+    pub(super) project: Option<Uuid>,
+    /// The operator's reason, for the events.
+    pub(super) reason: Option<&'a str>,
+    /// Where things in no project belong, if that can be said now.
+    pub(super) fallback: Option<Fallback<'a>>,
+}
+
+/// Writes attributions that are not what the ladder says now, a batch of them; answers how many. The operator's word
+/// is left alone, and a rung that says nothing is skipped, so that nothing is ever blanked.
 pub(super) async fn reattribute(
     door: &mut Transaction<'_, Postgres>,
     actor: Actor<'_>,
-    fallback: Option<Fallback<'_>>,
+    within: &Within<'_>,
     now: DateTime<Utc>,
-) -> Result<u32, Error> {
-    let begun_at = fallback.as_ref().map_or(now, |fallback| fallback.begun_at);
-    let (name, kinds) = fallback.map_or((None, Vec::new()), |to| (Some(to.project), to.kinds));
-    // One row per resource whose rung, project or tenant is another than the stored one. A rung that says
-    // nothing is skipped, so that nothing is ever blanked.
+) -> Result<usize, Error> {
+    let fallback = within.fallback.as_ref();
+    let kinds = fallback.map_or(&[][..], |fallback| &fallback.kinds);
+    // Whoever was given to a project stays there when its membership is not seen (`stays`): only its tenant follows.
     let found = sqlx::query!(
         r#"SELECT r.id, r.version, r.cloud_project_id, r.tenant_id, r.attribution,
-                  want.project AS "new_project!", want.tenant AS new_tenant, want.rule AS "new_rule!"
+                  want.project AS "new_project!", p.tenant_id AS new_tenant, want.rule AS "new_rule!"
            FROM cloud_resources r
-           CROSS JOIN LATERAL (
-               (SELECT p.id AS project, p.tenant_id AS tenant, 'item' AS rule, 1 AS rung
-                FROM cloud_projects p
-                WHERE p.provider = r.provider AND p.provider_id = r.attrs->>'project_id' AND p.deleted_at IS NULL)
-               UNION ALL
-               (SELECT p.id, p.tenant_id, 'membership', 2
-                FROM cloud_project_members m JOIN cloud_projects p ON p.id = m.cloud_project_id
-                WHERE m.provider = r.provider AND m.kind = r.kind AND m.provider_id = r.provider_id
-                  AND p.deleted_at IS NULL)
-               UNION ALL
-               -- Whoever was given to a project stays there when its membership is not seen: only its tenant follows.
-               (SELECT p.id, p.tenant_id, r.attribution, 3
-                FROM cloud_projects p
-                WHERE p.id = r.cloud_project_id AND r.attribution <> 'none' AND p.deleted_at IS NULL)
-               UNION ALL
-               (SELECT p.id, p.tenant_id, 'fallback', 4
-                FROM cloud_projects p
-                WHERE p.provider = r.provider AND p.name = $2 AND p.deleted_at IS NULL AND r.kind = ANY($3::text[])
-                  AND r.first_seen_at <= $4)
-               ORDER BY rung LIMIT 1
-           ) want
+           LEFT JOIN cloud_projects item
+                ON item.provider = r.provider AND item.provider_id = r.attrs->>'project_id' AND item.deleted_at IS NULL
+           LEFT JOIN cloud_project_members m
+                ON m.provider = r.provider AND m.kind = r.kind AND m.provider_id = r.provider_id
+           LEFT JOIN cloud_projects member ON member.id = m.cloud_project_id AND member.deleted_at IS NULL
+           LEFT JOIN cloud_projects stays
+                ON stays.id = r.cloud_project_id AND r.attribution <> 'none' AND stays.deleted_at IS NULL
+           LEFT JOIN cloud_projects last
+                ON last.id = (SELECT min(f.id::text)::uuid FROM cloud_projects f
+                              WHERE f.provider = $1 AND f.name = $2 AND f.deleted_at IS NULL)
+                   AND r.kind = ANY($3::text[]) AND r.first_seen_at <= $4
+           CROSS JOIN LATERAL (SELECT
+                COALESCE(item.id, member.id, stays.id, last.id) AS project,
+                CASE WHEN item.id IS NOT NULL THEN 'item' WHEN member.id IS NOT NULL THEN 'membership'
+                     WHEN stays.id IS NOT NULL THEN r.attribution ELSE 'fallback' END AS rule) want
+           JOIN cloud_projects p ON p.id = want.project
            WHERE r.provider = $1 AND r.deleted_at IS NULL AND r.attribution <> 'operator'
-             AND (want.project, want.tenant, want.rule)
+             AND ($5::uuid IS NULL OR want.project = $5)
+             AND (want.project, p.tenant_id, want.rule)
                  IS DISTINCT FROM (r.cloud_project_id, r.tenant_id, r.attribution)
-           ORDER BY r.kind, r.provider_id"#,
+           ORDER BY r.kind, r.provider_id LIMIT $6"#,
         PROVIDER,
-        name,
-        &kinds,
-        begun_at
+        fallback.map(|fallback| fallback.project),
+        kinds,
+        fallback.map_or(now, |fallback| fallback.begun_at),
+        within.project,
+        i64::try_from(BATCH).unwrap_or(i64::MAX)
     )
     .fetch_all(&mut **door)
     .await?;
@@ -226,6 +258,6 @@ pub(super) async fn reattribute(
             changes,
         });
     }
-    apply::move_all(door, actor, &moves, now).await?;
-    Ok(u32::try_from(moves.len()).unwrap_or(u32::MAX))
+    apply::move_all(door, actor, within.reason, &moves, now).await?;
+    Ok(moves.len())
 }

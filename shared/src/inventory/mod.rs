@@ -32,7 +32,7 @@ pub use projects::{Classification, classify_project, reconcile_projects};
 pub use stored::{Known, known};
 
 /// Changes written in one transaction at most: ten full pages.
-const BATCH: usize = 2_000;
+pub(crate) const BATCH: usize = 2_000;
 
 /// Who changes the mirror.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +48,10 @@ pub struct Actor<'a> {
 pub struct Observation<'a> {
     /// The kind.
     pub kind: &'static Kind,
-    /// Everything seen; what is known to be unchanged may be left out.
+    /// Everything seen and not yet recorded; what is known to be unchanged may be left out.
     pub sightings: Vec<Sighting>,
+    /// What [`record`] has done for this listing before.
+    pub recorded: Outcome,
     /// Proof of wholeness, or why there is none.
     pub listing: Result<&'a CompleteListing, Partial<'a>>,
     /// When the listing was begun: an older one than the last is refused.
@@ -221,6 +223,51 @@ fn due(
     due.map(|row| row.provider_id).take(limit).collect()
 }
 
+/// Writes what was seen so far, while the listing goes on: true whatever becomes of the rest of it.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn record(
+    pool: &Pool,
+    actor: Actor<'_>,
+    kind: &'static Kind,
+    mut sightings: Vec<Sighting>,
+    begun_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+    outcome: &mut Outcome,
+) -> Result<(), Error> {
+    sort(&mut sightings);
+    for batch in sightings.chunks(BATCH) {
+        let mut door = enter(pool, actor, kind, begun_at).await?;
+        upsert(&mut door, actor, kind, batch, now, outcome).await?;
+        door.commit().await?;
+    }
+    Ok(())
+}
+
+/// Remembers that a kind could not be listed at all, and why.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn note_unlisted(
+    pool: &Pool,
+    actor: Actor<'_>,
+    kind: &'static Kind,
+    reason: &str,
+    begun_at: DateTime<Utc>,
+) -> Result<(), Error> {
+    let mut door = enter(pool, actor, kind, begun_at).await?;
+    apply::mark_doubtful(&mut door, kind, Verdict::Incomplete, reason, begun_at).await?;
+    door.commit().await?;
+    Ok(())
+}
+
+/// By id, each once: locks and events then follow one order.
+fn sort(sightings: &mut Vec<Sighting>) {
+    sightings.sort_unstable_by(|a, b| a.provider_id.cmp(&b.provider_id));
+    sightings.dedup_by(|a, b| a.provider_id == b.provider_id);
+}
+
 /// Makes the mirror agree with what was seen.
 ///
 /// # Errors
@@ -233,13 +280,8 @@ pub async fn reconcile(
     now: DateTime<Utc>,
     spacing: Duration,
 ) -> Result<Outcome, Error> {
-    let mut outcome = Outcome::default();
-    observation
-        .sightings
-        .sort_unstable_by(|a, b| a.provider_id.cmp(&b.provider_id));
-    observation
-        .sightings
-        .dedup_by(|a, b| a.provider_id == b.provider_id);
+    let mut outcome = std::mem::take(&mut observation.recorded);
+    sort(&mut observation.sightings);
     let mut sightings = observation.sightings.as_slice();
     while sightings.len() > BATCH {
         let (batch, rest) = sightings.split_at(BATCH);
@@ -359,7 +401,10 @@ async fn strike(
     for change in &absence.changes {
         outcome.count(change);
     }
-    apply::write(door, actor, kind, &absence.changes, marker.last_complete_at, now).await?;
+    // In pieces: a statement has only so long.
+    for changes in absence.changes.chunks(BATCH) {
+        apply::write(door, actor, kind, changes, marker.last_complete_at, now).await?;
+    }
     apply::mark(door, kind, listing, &marker, &absence, now).await
 }
 

@@ -16,7 +16,7 @@
 
 mod change;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -141,12 +141,12 @@ pub fn absent(
     let suspicion = suspicion(live.size, missing.len(), listing.ids().len());
     let suspected = suspicion.is_some();
     let reason = suspicion.filter(|_| !is_released(marker, before, now));
-    let mut left = missing.clone();
+    let mut deleted = BTreeSet::new();
     if reason.is_none() {
         for row in &missing {
             let change = struck(row, proofs, now, spacing);
             if matches!(change, Some(Change::Deleted(_))) {
-                left.retain(|other| other.id != row.id);
+                deleted.insert(row.id);
             }
             changes.extend(change);
         }
@@ -156,7 +156,7 @@ pub fn absent(
     } else {
         Verdict::Complete
     };
-    let fingerprint_after = fingerprint(left.into_iter());
+    let fingerprint_after = fingerprint(missing.iter().copied().filter(|row| !deleted.contains(&row.id)));
     Absence {
         verdict,
         reason,
@@ -207,7 +207,14 @@ fn struck(row: &Live, proofs: Option<&Proofs>, now: DateTime<Utc>, spacing: Dura
             }))
         }
         (_, Some(Proof::Alive)) => Some(Change::Contradicted { id: row.id }),
-        (_, Some(Proof::Unknown) | None) => Some(Change::Held { id: row.id }),
+        (_, Some(Proof::Unknown)) => Some(Change::Held {
+            id: row.id,
+            asked: true,
+        }),
+        (_, None) => Some(Change::Held {
+            id: row.id,
+            asked: false,
+        }),
     }
 }
 

@@ -12,8 +12,11 @@ use serde_json::{Map, Value};
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
+use super::membership::Within;
 use super::plan::{self, Change, Live, Population};
-use super::{Actor, Error, Observation, Outcome, Partial, Proofs, Verdict, apply, enter, membership, stored};
+use super::{
+    Actor, BATCH, Error, Observation, Outcome, Partial, Proofs, Verdict, apply, enter, membership, stored,
+};
 use crate::database::{Pool, lock_mirror};
 use crate::kinds::project::PROJECT;
 use crate::kinds::{PROVIDER, Sighting};
@@ -150,7 +153,6 @@ pub async fn classify_project(
     if changes.is_empty() {
         return Ok(true);
     }
-    changes.insert("reason".to_owned(), change(Value::Null, reason.into()));
     sqlx::query!(
         "UPDATE cloud_projects SET tenant_id = $2, purpose = $3, version = version + 1, updated_at = $4 WHERE id = $1",
         project_id,
@@ -161,18 +163,22 @@ pub async fn classify_project(
     .execute(&mut *door)
     .await?;
     let owner = classification.tenant_id.as_deref();
-    record(
-        &mut door,
-        actor,
-        project_id,
-        before.version + 1,
-        "updated",
-        &changes,
-        owner,
-        now,
-    )
-    .await?;
-    membership::reattribute(&mut door, actor, None, now).await?;
+    let event = Event {
+        left_tenant_id: before
+            .tenant_id
+            .as_deref()
+            .filter(|before| owner != Some(*before)),
+        reason: Some(reason),
+        ..Event::of(project_id, before.version + 1, "updated", &changes, owner)
+    };
+    record(&mut door, actor, &event, now).await?;
+    // Everything in it follows, in the same transaction; what else may be on the move is the next sync's business.
+    let within = Within {
+        project: Some(project_id),
+        reason: Some(reason),
+        fallback: None,
+    };
+    while membership::reattribute(&mut door, actor, &within, now).await? == BATCH {}
     door.commit().await?;
     Ok(true)
 }
@@ -292,7 +298,13 @@ async fn see(
     let mut changes = differences(project.as_deref().map(|project| &project.facts), &facts);
     let Some(project) = project else {
         let id = Uuid::now_v7();
-        changes.insert("purpose".to_owned(), change(Value::Null, "unclassified".into()));
+        for (field, to) in [
+            ("purpose", "unclassified".into()),
+            ("tenant_id", Value::Null),
+            ("first_seen_at", instant(now)),
+        ] {
+            changes.insert(field.to_owned(), change(Value::Null, to));
+        }
         sqlx::query!(
             "INSERT INTO cloud_projects (id, provider, provider_id, name, description, provider_purpose, environment,
                     is_default, version, first_seen_at, last_seen_at, inserted_at, updated_at)
@@ -310,7 +322,7 @@ async fn see(
         .execute(&mut **door)
         .await?;
         outcome.discovered += 1;
-        return record(door, actor, id, 1, "discovered", &changes, None, now).await;
+        return record(door, actor, &Event::of(id, 1, "discovered", &changes, None), now).await;
     };
     let event_type = match project.deleted_at {
         Some(deleted_at) => {
@@ -346,14 +358,11 @@ async fn see(
         project.deleted_at,
         project.facts,
     ) = (0, None, None, facts);
+    let owner = project.tenant_id.as_deref();
     record(
         door,
         actor,
-        project.id,
-        project.version,
-        event_type,
-        &changes,
-        project.tenant_id.as_deref(),
+        &Event::of(project.id, project.version, event_type, &changes, owner),
         now,
     )
     .await
@@ -393,11 +402,7 @@ async fn strike(
         record(
             door,
             actor,
-            id,
-            tombstone.version,
-            "deleted",
-            &tombstone.changes,
-            owner,
+            &Event::of(id, tombstone.version, "deleted", &tombstone.changes, owner),
             now,
         )
         .await?;
@@ -405,27 +410,55 @@ async fn strike(
     Ok(())
 }
 
-#[expect(clippy::too_many_arguments, reason = "the columns of an event")]
+/// An event of a project.
+struct Event<'a> {
+    project_id: Uuid,
+    version: i32,
+    event_type: &'static str,
+    changes: &'a Map<String, Value>,
+    tenant_id: Option<&'a str>,
+    left_tenant_id: Option<&'a str>,
+    reason: Option<&'a str>,
+}
+
+impl<'a> Event<'a> {
+    fn of(
+        project_id: Uuid,
+        version: i32,
+        event_type: &'static str,
+        changes: &'a Map<String, Value>,
+        tenant_id: Option<&'a str>,
+    ) -> Self {
+        Self {
+            project_id,
+            version,
+            event_type,
+            changes,
+            tenant_id,
+            left_tenant_id: None,
+            reason: None,
+        }
+    }
+}
+
 async fn record(
     door: &mut Transaction<'_, Postgres>,
     actor: Actor<'_>,
-    project_id: Uuid,
-    version: i32,
-    event_type: &str,
-    changes: &Map<String, Value>,
-    tenant_id: Option<&str>,
+    event: &Event<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     sqlx::query!(
         "INSERT INTO cloud_resource_events
-            (project_id, version, event_type, changes, tenant_id, actor, sync_run_id, occurred_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        project_id,
-        version,
-        event_type,
-        Value::Object(changes.clone()),
-        tenant_id,
+            (project_id, version, event_type, changes, tenant_id, left_tenant_id, actor, reason, sync_run_id, occurred_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        event.project_id,
+        event.version,
+        event.event_type,
+        Value::Object(event.changes.clone()),
+        event.tenant_id,
+        event.left_tenant_id,
         actor.name,
+        event.reason,
         actor.lease.map(|lease| lease.run_id()),
         now
     )

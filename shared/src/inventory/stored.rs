@@ -1,7 +1,7 @@
 //! What the mirror holds: the rows that a plan is made from.
 //!
-//! Read under the mirror lock, but for [`known`] and `struck`, which only save work: what they say is checked
-//! again under the lock. Rows are named where they contradict themselves, never guessed at.
+//! Read under the mirror lock, but for [`known`] and `struck`, which only save work: of what has changed since, the
+//! next run sees the rest. Rows are named where they contradict themselves, never guessed at.
 
 use std::collections::BTreeMap;
 

@@ -90,13 +90,30 @@ impl Attr {
 impl Kind {
     /// Where DigitalOcean answers for one of this kind, if it does.
     pub fn path_of(&self, provider_id: &str) -> Option<String> {
-        self.by_id.map(|path| path.replace("{id}", provider_id))
+        let segment = segment(provider_id)?;
+        self.by_id.map(|path| path.replace("{id}", &segment))
     }
 
     /// The kind with this name.
     pub fn named(name: &str) -> Option<&'static Kind> {
         CATALOGUE.iter().copied().find(|kind| kind.name == name)
     }
+}
+
+/// An id as one segment of a path; `None` for what would be another path altogether.
+pub(crate) fn segment(id: &str) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
+    (!matches!(id, "" | "." | "..")).then(|| {
+        id.bytes()
+            .map(|byte| {
+                if plain(byte) {
+                    char::from(byte).to_string()
+                } else {
+                    format!("%{byte:02X}")
+                }
+            })
+            .collect()
+    })
 }
 
 #[cfg(test)]
@@ -110,6 +127,19 @@ mod tests {
         let types: Vec<_> = CATALOGUE.iter().flat_map(|kind| kind.urn_types).collect();
         let unique: std::collections::BTreeSet<_> = types.iter().collect();
         assert_eq!(unique.len(), types.len());
+    }
+
+    #[test]
+    fn an_id_stays_one_segment_of_a_path() {
+        for (id, path) in [
+            ("7", Some("/v2/droplets/7")),
+            ("a/../b", Some("/v2/droplets/a%2F..%2Fb")),
+            ("x?y#z", Some("/v2/droplets/x%3Fy%23z")),
+            ("..", None),
+            ("", None),
+        ] {
+            assert_eq!(droplet::DROPLET.path_of(id).as_deref(), path);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::{Attr, Kind};
+use super::{Attr, Kind, segment};
 use crate::digitalocean::listing::{Collection, Paging};
 
 /// The kind.
@@ -37,7 +37,10 @@ pub static PROJECT: Kind = Kind {
 /// The members of one project.
 pub fn members_of(provider_id: &str) -> Collection {
     Collection {
-        path: Cow::Owned(format!("/v2/projects/{provider_id}/resources")),
+        path: Cow::Owned(format!(
+            "/v2/projects/{}/resources",
+            segment(provider_id).unwrap_or_default()
+        )),
         query: &[],
         root: "resources",
         paging: Paging::Numbered,

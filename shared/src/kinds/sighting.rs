@@ -48,7 +48,7 @@ impl Sighting {
             return Err(refuse("it is not an object"));
         }
         let provider_id = match at(&item, kind.id) {
-            Some(Value::String(id)) if !id.is_empty() => clean(id),
+            Some(Value::String(id)) if !id.is_empty() && id.len() <= 1_024 => clean(id),
             Some(Value::Number(id)) if id.is_u64() => id.to_string(),
             _ => return Err(refuse("it has no id")),
         };
@@ -134,7 +134,7 @@ fn text(item: &Value, path: &str) -> Result<Option<Option<String>>, Unreadable> 
     match at(item, path) {
         None => Ok(None),
         Some(Value::Null) => Ok(Some(None)),
-        Some(Value::String(text)) => Ok(Some(Some(clean(text)))),
+        Some(Value::String(text)) => Ok(Some(Some(short(text)))),
         Some(_) => Err(Unreadable(Cow::Owned(format!("{path} is not text")))),
     }
 }
@@ -148,7 +148,7 @@ fn strings(item: &Value, path: &str) -> Result<Option<Vec<String>>, Unreadable> 
         Some(Value::Array(items)) => {
             let mut set = items
                 .iter()
-                .map(|item| item.as_str().map(clean).ok_or_else(wrong))
+                .map(|item| item.as_str().map(short).ok_or_else(wrong))
                 .collect::<Result<Vec<_>, _>>()?;
             set.sort_unstable();
             set.dedup();
@@ -224,6 +224,20 @@ fn clean(text: &str) -> String {
     text.replace('\0', "\u{FFFD}")
 }
 
+/// The same for texts that have an index, which takes some 2,700 bytes: longer ones are cut.
+fn short(text: &str) -> String {
+    const LONGEST: usize = 1_024;
+    let mut text = clean(text);
+    if text.len() > LONGEST {
+        let end = (0..=LONGEST)
+            .rev()
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -263,6 +277,15 @@ mod tests {
         ] {
             assert!(read(&item).is_err(), "{item}");
         }
+    }
+
+    #[test]
+    fn a_text_too_long_for_an_index_is_cut_and_an_id_is_refused() {
+        let long = "ä".repeat(3_000);
+        let sighting = read(&serde_json::json!({"id": "1", "name": long, "tags": [long]})).unwrap();
+        assert_eq!(sighting.name.map(|name| name.len()), Some(1_024));
+        assert_eq!(sighting.tags.map(|tags| tags[0].len()), Some(1_024));
+        assert!(read(&serde_json::json!({"id": long})).is_err());
     }
 
     #[test]

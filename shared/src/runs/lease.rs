@@ -167,8 +167,11 @@ impl Lease {
         )
         .execute(pool)
         .await?;
+        if renewed.rows_affected() == 0 {
+            return Ok(false); // and so it stays: who asks again is told again
+        }
         self.renewed_at = instant;
-        Ok(renewed.rows_affected() == 1)
+        Ok(true)
     }
 
     /// Whether the fence is still the newest. Locks the row, so that it stays so until the transaction ends.
@@ -211,7 +214,7 @@ impl Lease {
         .await?;
         sqlx::query!(
             "DELETE FROM sync_runs WHERE id IN
-                (SELECT id FROM sync_runs WHERE started_at < $1 AND finished_at IS NOT NULL ORDER BY started_at LIMIT 1000)",
+                (SELECT id FROM sync_runs WHERE started_at < $1 AND finished_at IS NOT NULL ORDER BY started_at LIMIT 1000 FOR UPDATE SKIP LOCKED)",
             clock.now() - KEEP
         )
         .execute(pool)

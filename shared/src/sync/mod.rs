@@ -19,7 +19,8 @@ use uuid::Uuid;
 use crate::config::{Purpose, WorkerConfig};
 use crate::database::{self, DatabaseError, Pool};
 use crate::digitalocean::{self, Client, ClientError};
-use crate::inventory::{self, Verdict};
+use crate::inventory::{self, Actor, Verdict};
+use crate::kinds::project::PROJECT;
 use crate::kinds::{Kind, droplet};
 use crate::runs::{self, Clock, Finish, Lease, Refused, Tick};
 use crate::secrets::Secrets;
@@ -177,7 +178,7 @@ impl RunOutcome {
 pub struct KindReport {
     /// Its name.
     pub kind: &'static str,
-    /// Different things seen.
+    /// Items read, each listing for itself.
     pub seen: usize,
     /// What was done about them.
     #[serde(flatten)]
@@ -193,6 +194,9 @@ pub(crate) enum Failure {
     /// Upstream refused before anything was listed.
     #[error("{0}")]
     Upstream(#[from] digitalocean::Error),
+    /// 401, also after the token was read again.
+    #[error("DigitalOcean refuses the token of {0} (401)")]
+    Unauthorized(String),
     /// The token may not be used for now.
     #[error("the token has no requests left before {}", .0.to_rfc3339_opts(SecondsFormat::Secs, true))]
     NotBefore(DateTime<Utc>),
@@ -211,6 +215,14 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Whether kinds went unlisted for a reason that the operator has to see beside them.
+    fn leaves_a_blind_spot(&self) -> bool {
+        matches!(
+            self,
+            Failure::Upstream(_) | Failure::Unauthorized(_) | Failure::NotBefore(_) | Failure::NoTime
+        )
+    }
+
     fn classify(&self) -> (RunOutcome, &'static str) {
         match self {
             Failure::Inventory(inventory::Error::Busy) => (RunOutcome::Busy, "mirror_busy"),
@@ -226,6 +238,7 @@ impl Failure {
                 }
                 _ => (RunOutcome::Failed, error.class()),
             },
+            Failure::Unauthorized(_) => (RunOutcome::Failed, "unauthorized"),
             Failure::NotBefore(_) | Failure::NoTime => (RunOutcome::RateLimited, "rate_limited"),
             Failure::Inventory(inventory::Error::Driver(_)) | Failure::Database(_) | Failure::Driver(_) => {
                 (RunOutcome::Failed, "database")
@@ -267,6 +280,9 @@ pub fn run_at<'a>(
         let mut upstream = Upstream::new(station, &clock, lease, time_left);
         if let Err(failure) = work(&mut upstream, worker, &mut report).await {
             report.fail(&failure);
+            if failure.leaves_a_blind_spot() {
+                blind(&upstream, worker, &mut report, &failure.to_string()).await;
+            }
         }
         report.requests = upstream.requests();
         report.do_request_id = upstream.last_request_id().map(str::to_owned);
@@ -282,15 +298,39 @@ async fn work(
     worker: &'static Worker,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    upstream.check_account().await?;
+    let token = upstream.open().await?;
     match worker.job {
-        Job::Projects => projects::sync(upstream, worker, report).await,
+        Job::Projects => projects::sync(upstream, &token, worker, report).await,
         Job::Kinds(kinds) => {
             for kind in kinds {
-                let done = kind::sync(upstream, worker, kind).await?;
+                let done = kind::sync(upstream, &token, worker, kind).await?;
                 report.add(done);
             }
             Ok(())
+        }
+    }
+}
+
+/// Remembers of every kind that was not listed why it was not: what cannot be seen is said, too.
+async fn blind(upstream: &Upstream<'_>, worker: &'static Worker, report: &mut Report, reason: &str) {
+    let kinds: &[&'static Kind] = match worker.job {
+        Job::Kinds(kinds) => kinds,
+        Job::Projects => &[&PROJECT],
+    };
+    let actor = Actor {
+        name: worker.name,
+        lease: Some(upstream.lease()),
+    };
+    for kind in kinds {
+        if report.kinds.iter().any(|done| done.kind == kind.name) {
+            continue;
+        }
+        if let Err(error) =
+            inventory::note_unlisted(&upstream.station().pool, actor, kind, reason, upstream.now()).await
+        {
+            report
+                .notes
+                .push(format!("the marker of {} was not written: {error}", kind.name));
         }
     }
 }

@@ -4,36 +4,33 @@
 //! and if the token may not, a note in the report and nothing worse. What a membership says about a resource
 //! is settled at the end in one transaction, whether or not that resource has been seen yet.
 
-use super::kind::worth;
-use super::upstream::Upstream;
+use super::kind::{PROOFS, worth};
+use super::upstream::{Token, Upstream};
 use super::{Failure, KindReport, Report, Worker};
-use crate::digitalocean::Error;
 use crate::digitalocean::listing::{CompleteListing, Incomplete};
-use crate::inventory::{self, Actor, Member, Memberships, Observation, Proofs};
+use crate::inventory::{self, Actor, Member, Memberships, Observation, Outcome, Proofs, Verdict};
 use crate::kinds::Sighting;
 use crate::kinds::project::{PROJECT, members_of};
-
-/// Absent projects that are asked for by id in one run, at most.
-const PROOFS: usize = 50;
 
 type Seen = (Vec<Sighting>, Result<Option<CompleteListing>, Incomplete>);
 
 pub(super) async fn sync(
     upstream: &mut Upstream<'_>,
+    token: &Token,
     worker: &'static Worker,
     report: &mut Report,
 ) -> Result<(), Failure> {
     let station = upstream.station();
     let (pool, now, spacing) = (&station.pool, upstream.now(), station.config.strike_spacing);
     let bootstrap = station.config.bootstrap_project.as_deref();
-    let (mut sightings, mut whole) = list(upstream).await?;
+    let (mut sightings, mut whole) = list(upstream, token).await?;
     if let (Some(name), Ok(_)) = (bootstrap, &whole)
         && !sightings
             .iter()
             .any(|project| project.name.as_deref() == Some(name))
     {
-        match upstream.create_project(name).await {
-            Ok(_) => (sightings, whole) = list(upstream).await?,
+        match upstream.create_project(token, name).await {
+            Ok(_) => (sightings, whole) = list(upstream, token).await?,
             Err(Failure::Upstream(error)) => {
                 report.notes.push(format!(
                     "the project {name} is not there and could not be made: {error}"
@@ -45,7 +42,7 @@ pub(super) async fn sync(
     let mut proofs = Proofs::new();
     if let Ok(Some(listing)) = &whole {
         let due = inventory::projects_due_for_proof(pool, listing, now, spacing, PROOFS).await?;
-        proofs = upstream.prove(due, |id| PROJECT.path_of(id)).await?;
+        proofs = upstream.prove(token, due, |id| PROJECT.path_of(id)).await?;
     }
     let seen: Vec<String> = sightings
         .iter()
@@ -56,6 +53,7 @@ pub(super) async fn sync(
     let observation = Observation {
         kind: &PROJECT,
         sightings,
+        recorded: Outcome::default(),
         listing,
         begun_at: now,
     };
@@ -64,6 +62,8 @@ pub(super) async fn sync(
         lease: Some(upstream.lease()),
     };
     let outcome = inventory::reconcile_projects(pool, actor, &observation, &proofs, now, spacing).await?;
+    // "In no project at all" can be said only if all projects are known and believed.
+    let complete = outcome.verdict == Verdict::Complete;
     report.add(KindReport {
         kind: PROJECT.name,
         seen: seen.len(),
@@ -72,12 +72,12 @@ pub(super) async fn sync(
 
     let mut memberships = Memberships {
         projects: Vec::new(),
-        complete: whole.is_ok(),
+        complete,
     };
     for project in seen {
         let mut members = Vec::new();
         let end = upstream
-            .walk(&members_of(&project), &mut |item| {
+            .walk(token, &members_of(&project), &mut |item| {
                 let member = Member::read(item.get())?;
                 let urn = member.urn.clone();
                 members.push(member);
@@ -100,25 +100,18 @@ pub(super) async fn sync(
     Ok(())
 }
 
-async fn list(upstream: &mut Upstream<'_>) -> Result<Seen, Failure> {
+async fn list(upstream: &mut Upstream<'_>, token: &Token) -> Result<Seen, Failure> {
     let mut sightings = Vec::new();
     let mut whole = Ok(None);
     for collection in PROJECT.listings {
         let end = upstream
-            .walk(collection, &mut |item| {
+            .walk(token, collection, &mut |item| {
                 let sighting = Sighting::read(&PROJECT, item.get())?;
                 let id = sighting.provider_id.clone();
                 sightings.push(sighting);
                 Ok(id)
             })
             .await?;
-        if let Err(Incomplete::Page {
-            error: error @ (Error::Unauthorized | Error::Token(_)),
-            ..
-        }) = end
-        {
-            return Err(error.into());
-        }
         whole = end.map(Some);
     }
     Ok((sightings, whole))

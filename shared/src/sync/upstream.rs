@@ -2,38 +2,63 @@
 //!
 //! The budget of a token is shared by all who use it, so requests are reserved before they are sent. When the
 //! minute is used up the run waits if the invocation can afford it; when the hour is, it stops, and ticks skip
-//! until then. It refuses to go on once the lease is somebody else's.
+//! until then. One run uses one token: it is read again only if the very first question is refused. It refuses
+//! to go on once the lease is somebody else's.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::RawValue;
 
 use super::{Failure, Station};
 use crate::digitalocean::listing::{Collection, CompleteListing, Incomplete, Unreadable, Walk};
-use crate::digitalocean::{Client, Error, Proof};
+use crate::digitalocean::{Error, Proof, Session};
 use crate::inventory;
 use crate::runs::budget::{self, Grant};
 use crate::runs::{Clock, Lease};
 
-/// Time kept for writing: no wait may eat into it.
-const WRITING: Duration = Duration::from_secs(15);
+/// Time kept for writing, the wait for the mirror's lock included: no wait for an answer may eat into it.
+const WRITING: Duration = Duration::from_secs(25);
 /// What an invocation is taken to have when nobody says.
 const USUAL: Duration = Duration::from_secs(120);
-/// Requests reserved at a time; the lease is renewed in between.
+/// Requests reserved at a time.
 const CHUNK: u32 = 40;
+/// Requests sent between two renewals of the lease: one round of what may be under way.
+const ROUND: u32 = 8;
 /// Times a single GET is asked before it is given up.
 const ATTEMPTS: u32 = 3;
+
+/// Reads one item of a listing and answers its id.
+pub(super) type Reader<'r> = dyn FnMut(&RawValue) -> Result<String, Unreadable> + Send + 'r;
+
+/// The token of the run, and the name that its budget goes by.
+pub(super) struct Token {
+    session: Session,
+    fingerprint: String,
+}
 
 pub(super) struct Upstream<'a> {
     station: &'a Station,
     clock: &'a Clock,
     lease: Lease,
     time_left: Duration,
-    fingerprint: Option<String>,
     requests: u32,
     last_request_id: Option<String>,
+}
+
+/// A walk that is being paid for.
+pub(super) struct Tour<'t> {
+    walk: Walk<'t>,
+    token: &'t Token,
+    reserved: u32,
+}
+
+impl Token {
+    fn of(session: Session) -> Self {
+        let fingerprint = session.fingerprint();
+        Self { session, fingerprint }
+    }
 }
 
 impl<'a> Upstream<'a> {
@@ -49,7 +74,6 @@ impl<'a> Upstream<'a> {
             clock,
             lease,
             time_left,
-            fingerprint: None,
             requests: 0,
             last_request_id: None,
         }
@@ -79,99 +103,146 @@ impl<'a> Upstream<'a> {
         self.last_request_id.as_deref()
     }
 
-    fn client(&self) -> &'a Client {
-        &self.station.client
-    }
-
-    /// Refuses the account of another team before anything is written.
-    pub(super) async fn check_account(&mut self) -> Result<(), Failure> {
+    /// The token of this run, whose account has been checked: another team's is refused before anything is
+    /// written. A token that is refused is read again, once.
+    pub(super) async fn open(&mut self) -> Result<Token, Failure> {
+        let client = &self.station.client;
+        let mut token = Token::of(client.open(false).await?);
+        let mut refreshed = !client.can_be_rotated();
         let mut attempt = 1;
         let account = loop {
-            self.reserve(1).await?;
+            self.reserve(&token, 1).await?;
             self.requests += 1;
-            let asked = self.in_time(self.client().account(self.clock.instant())).await;
+            let asked = self.in_time(token.session.account(self.clock.instant())).await;
             match asked.unwrap_or(Err(Error::Transport("time ran out"))) {
                 Ok(account) => break account,
-                Err(error) => self.again(&mut attempt, error).await?,
+                Err(Error::Unauthorized) if !refreshed => {
+                    refreshed = true;
+                    token = Token::of(client.open(true).await?);
+                }
+                Err(Error::Unauthorized) => {
+                    return Err(Failure::Unauthorized(client.token_source().to_owned()));
+                }
+                Err(error) => self.again(&token, &mut attempt, error).await?,
             }
         };
-        Ok(inventory::check_account(&self.station.pool, &account, self.now()).await?)
+        inventory::check_account(&self.station.pool, &account, self.now()).await?;
+        Ok(token)
     }
 
-    /// Walks a collection to its end, or says why that proves nothing. Items go to `read`, which answers ids.
-    pub(super) async fn walk(
-        &mut self,
-        collection: &Collection,
-        read: &mut (dyn FnMut(&RawValue) -> Result<String, Unreadable> + Send),
-    ) -> Result<Result<CompleteListing, Incomplete>, Failure> {
-        let mut walk = Walk::new(self.client(), collection.clone(), self.now());
-        while walk.wants() > 0 {
-            let granted = match self.reserve(walk.wants().min(CHUNK)).await {
-                Ok(granted) => granted,
+    /// Sets out to walk a collection.
+    pub(super) fn tour<'t>(&self, token: &'t Token, collection: &Collection) -> Tour<'t> {
+        Tour {
+            walk: Walk::new(&token.session, collection.clone(), self.now()),
+            token,
+            reserved: 0,
+        }
+    }
+
+    /// One round of a walk; items go to `read`. Answers whether there is more to do.
+    pub(super) async fn step(&mut self, tour: &mut Tour<'_>, read: &mut Reader<'_>) -> Result<bool, Failure> {
+        let walk = &mut tour.walk;
+        if walk.wants() == 0 {
+            return Ok(false);
+        }
+        if tour.reserved == 0 {
+            match self.reserve(tour.token, walk.wants().min(CHUNK)).await {
+                Ok(granted) => tour.reserved = granted,
                 // What was seen so far may be believed; what was not seen says nothing.
-                Err(Failure::NotBefore(_) | Failure::NoTime) if walk.requests() > 0 => {
-                    walk.stop("the token has no requests left");
-                    break;
+                Err(failure @ (Failure::NotBefore(_) | Failure::NoTime)) => {
+                    walk.stop(failure.to_string());
+                    return Ok(false);
                 }
                 Err(failure) => return Err(failure),
-            };
-            let fetched = self
-                .in_time(walk.fetch(granted, self.clock.instant(), read))
-                .await;
-            if fetched.is_none() {
-                walk.stop("there is no time left to wait for an answer");
             }
-            if let Some(pause) = walk.pause()
-                && !self.rest(pause).await
-            {
-                walk.stop("there is no time left to ask again");
-            }
+        } else if !self.lease.renew(&self.station.pool, self.clock).await? {
+            return Err(Failure::Fenced);
         }
+        let round = tour.reserved.min(walk.wants()).min(ROUND);
+        tour.reserved -= round;
+        if self
+            .in_time(walk.fetch(round, self.clock.instant(), read))
+            .await
+            .is_none()
+        {
+            walk.stop("there is no time left to wait for an answer");
+        }
+        if let Some(pause) = walk.pause()
+            && !self.rest(pause).await
+        {
+            walk.stop("there is no time left to ask again");
+            self.remember(tour.token, self.later(pause)).await?;
+        }
+        Ok(tour.walk.wants() > 0)
+    }
+
+    /// What a walk has proven.
+    pub(super) async fn end(
+        &mut self,
+        tour: Tour<'_>,
+    ) -> Result<Result<CompleteListing, Incomplete>, Failure> {
+        let walk = tour.walk;
         self.requests += walk.requests();
         self.last_request_id = walk
             .last_request_id()
             .map(str::to_owned)
             .or(self.last_request_id.take());
-        let end = walk.finish();
-        if let Err(Incomplete::Page {
-            error: Error::Exhausted(until),
-            ..
-        }) = &end
-        {
-            self.remember(*until).await?;
+        if let Some(until) = walk.spent_until() {
+            self.remember(tour.token, until).await?;
         }
-        Ok(end)
+        match walk.finish() {
+            Err(Incomplete::Page {
+                error: Error::Unauthorized,
+                ..
+            }) => Err(Failure::Unauthorized(
+                self.station.client.token_source().to_owned(),
+            )),
+            end => Ok(end),
+        }
+    }
+
+    /// A whole walk, for collections that are small enough to be kept.
+    pub(super) async fn walk(
+        &mut self,
+        token: &Token,
+        collection: &Collection,
+        read: &mut Reader<'_>,
+    ) -> Result<Result<CompleteListing, Incomplete>, Failure> {
+        let mut tour = self.tour(token, collection);
+        while self.step(&mut tour, read).await? {}
+        self.end(tour).await
     }
 
     /// Makes a project; never asks twice. Answers whether it was made.
-    pub(super) async fn create_project(&mut self, name: &str) -> Result<bool, Failure> {
-        self.reserve(1).await?;
+    pub(super) async fn create_project(&mut self, token: &Token, name: &str) -> Result<bool, Failure> {
+        self.reserve(token, 1).await?;
         self.requests += 1;
-        Ok(self.client().create_project(name, self.clock.instant()).await?)
+        Ok(token.session.create_project(name, self.clock.instant()).await?)
     }
 
     /// Asks for each of these by id. A request that cannot be paid for proves nothing.
     pub(super) async fn prove(
         &mut self,
+        token: &Token,
         ids: Vec<String>,
         path_of: impl Fn(&str) -> Option<String>,
     ) -> Result<BTreeMap<String, Proof>, Failure> {
         let mut proofs = BTreeMap::new();
         for id in ids {
             let Some(path) = path_of(&id) else { continue };
-            match self.reserve(1).await {
+            match self.reserve(token, 1).await {
                 Ok(_) => {}
                 Err(Failure::NotBefore(_) | Failure::NoTime) => break,
                 Err(failure) => return Err(failure),
             }
             self.requests += 1;
             match self
-                .in_time(self.client().prove(&path, self.clock.instant()))
+                .in_time(token.session.prove(&path, self.clock.instant()))
                 .await
             {
                 Some(Ok(proof)) => drop(proofs.insert(id, proof)),
                 Some(Err(Error::Exhausted(until))) => {
-                    self.remember(until).await?;
+                    self.remember(token, until).await?;
                     break;
                 }
                 Some(Err(_)) | None => break,
@@ -181,19 +252,12 @@ impl<'a> Upstream<'a> {
     }
 
     /// Pays for up to `wanted` requests; waits while the minute is used up.
-    async fn reserve(&mut self, wanted: u32) -> Result<u32, Failure> {
-        let fingerprint = match &self.fingerprint {
-            Some(fingerprint) => fingerprint.clone(),
-            None => self
-                .fingerprint
-                .insert(self.client().fingerprint().await?)
-                .clone(),
-        };
+    async fn reserve(&mut self, token: &Token, wanted: u32) -> Result<u32, Failure> {
         loop {
             if !self.lease.renew(&self.station.pool, self.clock).await? {
                 return Err(Failure::Fenced);
             }
-            match budget::reserve(&self.station.pool, &fingerprint, wanted, self.clock).await? {
+            match budget::reserve(&self.station.pool, &token.fingerprint, wanted, self.clock).await? {
                 Grant::Go(granted) => return Ok(granted),
                 Grant::NotBefore(until) => return Err(Failure::NotBefore(until)),
                 Grant::Wait(wait) => {
@@ -231,27 +295,32 @@ impl<'a> Upstream<'a> {
     }
 
     /// Whether a single GET is worth asking again; if not, its error is the failure.
-    async fn again(&mut self, attempt: &mut u32, error: Error) -> Result<(), Failure> {
+    async fn again(&mut self, token: &Token, attempt: &mut u32, error: Error) -> Result<(), Failure> {
         let wait = match &error {
             Error::Burst(wait) => *wait,
             error if error.is_transient() => Duration::from_millis(300) * *attempt,
             Error::Exhausted(until) => {
-                self.remember(*until).await?;
+                self.remember(token, *until).await?;
                 return Err(error.into());
             }
             _ => return Err(error.into()),
         };
         *attempt += 1;
         if *attempt > ATTEMPTS || !self.rest(wait).await {
+            if matches!(error, Error::Burst(_)) {
+                self.remember(token, self.later(wait)).await?;
+            }
             return Err(error.into());
         }
         Ok(())
     }
 
-    async fn remember(&self, until: DateTime<Utc>) -> Result<(), Failure> {
-        if let Some(fingerprint) = &self.fingerprint {
-            budget::not_before(&self.station.pool, fingerprint, until).await?;
-        }
+    fn later(&self, wait: Duration) -> DateTime<Utc> {
+        self.clock.instant() + TimeDelta::from_std(wait).unwrap_or(TimeDelta::zero())
+    }
+
+    async fn remember(&self, token: &Token, until: DateTime<Utc>) -> Result<(), Failure> {
+        budget::not_before(&self.station.pool, &token.fingerprint, until).await?;
         Ok(())
     }
 }

@@ -183,7 +183,7 @@ struct Warden {
 
 static WARDEN: Mutex<Option<Warden>> = Mutex::new(None);
 
-/// Each its polite signal first, KILL two seconds later.
+/// Each its polite signal first, KILL two seconds later. (`kill -15 -- -7` is an error in dash, `kill -s` is not.)
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP QUIT
 groups=' '; paths=''; marks=''
@@ -197,12 +197,12 @@ while read -r verb what; do
 " ;;
   esac
 done
-for group in $groups; do kill "-${group%%:*}" -- "-${group#*:}"; done
+for group in $groups; do kill -s "${group%%:*}" -- "-${group#*:}"; done
 [ "$groups" = ' ' ] || sleep 2
-for group in $groups; do kill -KILL -- "-${group#*:}"; done
+for group in $groups; do kill -s KILL -- "-${group#*:}"; done
 for mark in $marks; do
   for environ in $(grep -alsze "^$mark$" /proc/[0-9]*/environ); do
-    pid=${environ#/proc/}; kill -KILL "${pid%/environ}"
+    pid=${environ#/proc/}; kill -s KILL "${pid%/environ}"
   done
 done
 printf '%s' "$paths" | while read -r path; do rm -rf -- "$path"; done

@@ -131,12 +131,16 @@ impl Sandbox {
 
     /// Sends an event and waits for what becomes of it. Events wait for each other.
     pub async fn invoke(&self, event: &Value) -> Outcome {
+        self.invoke_until(event, place::since_1970() + self.timeout).await
+    }
+
+    /// As [`Sandbox::invoke`], with a deadline (since 1970) that the test makes up.
+    pub async fn invoke_until(&self, event: &Value, deadline: Duration) -> Outcome {
         let id = Uuid::new_v4().to_string();
         let (answer, outcome) = oneshot::channel();
         if let Ok(mut waiting) = self.runtime.waiting.lock() {
             waiting.insert(id.clone(), answer);
         }
-        let deadline = place::since_1970() + self.timeout;
         // A closed queue means that the server task is gone; the process's end or the timeout says so.
         let _ = self.events.send(Event {
             id: id.clone(),

@@ -6,7 +6,12 @@
 //! fails for being slow.
 
 // Printing is what a benchmark is for, and whatever goes wrong here ends it.
-#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a benchmark")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a benchmark"
+)]
 
 #[path = "../src/stage.rs"]
 #[expect(dead_code, reason = "the stage of the tests, of which this needs little")]
@@ -30,10 +35,11 @@ async fn main() {
     let mut lines = Vec::new();
     for (droplets, latency) in [(1_000, 0), (10_000, 0), (10_000, 80)] {
         let mut measured: Vec<(&str, Vec<Duration>, i64, i64)> = Vec::new();
-        let mut note = |what, took: Duration, wal: i64, events: i64| match measured.iter_mut().find(|m| m.0 == what) {
-            Some(entry) => entry.1.push(took),
-            None => measured.push((what, vec![took], wal, events)),
-        };
+        let mut note =
+            |what, took: Duration, wal: i64, events: i64| match measured.iter_mut().find(|m| m.0 == what) {
+                Some(entry) => entry.1.push(took),
+                None => measured.push((what, vec![took], wal, events)),
+            };
         for repetition in 0..REPETITIONS {
             let mut stage = Stage::with(Scenario::Scale { droplets }).await;
             stage.sim.set_latency(latency);
@@ -44,17 +50,29 @@ async fn main() {
             let (took, wal, events) = sync(&mut stage).await;
             assert_eq!(events, 0, "nothing changed");
             note("nothing changed", took, wal, events);
-            let churn = Churn { seed: repetition as u64, permille: 10, create: 0, destroy: 0, change: 1, ..Churn::default() };
+            let churn = Churn {
+                seed: repetition as u64,
+                permille: 10,
+                create: 0,
+                destroy: 0,
+                change: 1,
+                ..Churn::default()
+            };
             let changed = stage.sim.churn(&churn).unwrap().changed.len();
             let (took, wal, events) = sync(&mut stage).await;
-            assert!(events as usize <= changed && events > 0, "{events} events of {changed} changes");
+            assert!(
+                events as usize <= changed && events > 0,
+                "{events} events of {changed} changes"
+            );
             note("1% changed", took, wal, events);
         }
         let base = median(&measured[0].1);
         for (what, times, wal, events) in &measured {
             let (took, per_row) = (median(times), *wal as f64 / droplets as f64);
             let ratio = took.as_secs_f64() / base.as_secs_f64();
-            println!("| {droplets} | {latency} ms | {what} | {took:.1?} | {ratio:.2} | {per_row:.2} | {events} |");
+            println!(
+                "| {droplets} | {latency} ms | {what} | {took:.1?} | {ratio:.2} | {per_row:.2} | {events} |"
+            );
             lines.push(json!({"droplets": droplets, "latency_ms": latency, "what": what, "seconds": took.as_secs_f64(),
                               "ratio": ratio, "wal_bytes_a_row": per_row, "events": events}));
         }
@@ -65,10 +83,12 @@ async fn main() {
 /// Every page, and every item read: what no mirror can do without.
 async fn limit(stage: &Stage) -> Duration {
     let begun = Instant::now();
+    let session = stage.station.client.open(false).await.unwrap();
     for collection in DROPLET.listings {
-        let mut walk = Walk::new(&stage.station.client, collection.clone(), stage.now);
+        let mut walk = Walk::new(&session, collection.clone(), stage.now);
         while walk.wants() > 0 {
-            let mut read = |item: &serde_json::value::RawValue| Ok(Sighting::read(&DROPLET, item.get())?.provider_id);
+            let mut read =
+                |item: &serde_json::value::RawValue| Ok(Sighting::read(&DROPLET, item.get())?.provider_id);
             walk.fetch(u32::MAX, stage.now, &mut read).await;
         }
         walk.finish().unwrap();
@@ -82,11 +102,18 @@ async fn sync(stage: &mut Stage) -> (Duration, i64, i64) {
     let report = stage.later(1).sync().await;
     let took = begun.elapsed();
     assert!(report.error.is_none(), "{report:?}");
-    (took, position(stage).await - wal, stage.event_count().await - events)
+    (
+        took,
+        position(stage).await - wal,
+        stage.event_count().await - events,
+    )
 }
 
 async fn position(stage: &Stage) -> i64 {
-    sqlx::query_scalar("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").fetch_one(&stage.pool).await.unwrap()
+    sqlx::query_scalar("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")
+        .fetch_one(&stage.pool)
+        .await
+        .unwrap()
 }
 
 fn median(times: &[Duration]) -> Duration {

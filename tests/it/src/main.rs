@@ -3,11 +3,26 @@
 //! `make test` starts the services it needs. Tests whose name begins with `prove_` are long proofs: `make prove`
 //! runs them with their full counts, the suite runs a seeded tenth of each.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test's own functions are tests too"
+)]
+
 mod access;
+mod binaries;
 mod caller;
+mod canary;
+mod chaos;
+mod configuration;
+mod deployment;
+mod frozen;
 mod invariants;
 mod mirror;
 mod narrow;
+mod outage;
 mod projects;
 mod stage;
 mod suspicion;

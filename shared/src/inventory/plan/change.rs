@@ -153,6 +153,8 @@ pub enum Change {
     Held {
         /// Which row.
         id: Uuid,
+        /// Whether DigitalOcean was asked and said nothing certain: it is asked again only after a while.
+        asked: bool,
     },
     /// Gone.
     Deleted(Tombstone),

@@ -189,7 +189,8 @@ fn absence_row_by_row() {
     use Proof::{Alive, Gone, Unknown};
     let id = live("x", 0, None).id;
     let struck = |strikes| Some(Change::Struck { id, strikes });
-    let (contradicted, held) = (Some(Change::Contradicted { id }), Some(Change::Held { id }));
+    let contradicted = Some(Change::Contradicted { id });
+    let held = |asked| Some(Change::Held { id, asked });
     for (strikes, minutes, proof, expected) in [
         (0, 0, None, struck(1)),
         (1, 9, None, None),
@@ -197,8 +198,8 @@ fn absence_row_by_row() {
         (1, 10, Some(Gone), struck(2)),
         (2, 9, Some(Gone), None),
         (2, 10, Some(Alive), contradicted),
-        (2, 10, Some(Unknown), held.clone()),
-        (2, 10, None, held),
+        (2, 10, Some(Unknown), held(true)),
+        (2, 10, None, held(false)),
     ] {
         let last = (strikes > 0).then(|| at(0));
         let proofs: Proofs = proof.map(|proof| ("x".to_owned(), proof)).into_iter().collect();

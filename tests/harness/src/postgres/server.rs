@@ -132,26 +132,41 @@ impl Server {
     async fn wait_until_it_answers(&mut self, log: &Path) -> Result<(), Failure> {
         let options: PgConnectOptions = self.url.parse().doing("read the server's URL")?;
         let start = Instant::now();
-        loop {
-            match options.connect().await {
-                Ok(connection) => {
-                    let _ = connection.close().await;
-                    return Ok(());
+        let ours = log
+            .parent()
+            .and_then(|folder| folder.join("data").canonicalize().ok());
+        let error = loop {
+            match Self::data_directory(&options).await {
+                // Somebody else's, who was quicker to take the port.
+                Ok(found) if Path::new(&found).canonicalize().ok() != ours => {
+                    break Failure::new("another Postgres answers on its port");
                 }
+                Ok(_) => return Ok(()),
                 Err(error) => {
                     let ended = self
                         .process
                         .as_mut()
                         .is_some_and(|process| process.ended().is_some());
                     if ended || start.elapsed() > Duration::from_secs(60) {
-                        let said = fs::read_to_string(log).unwrap_or_default();
-                        let said = crate::python::last_line(&said);
-                        return Err(Failure::new(format!("Postgres did not start ({error}): {said}")));
+                        break error;
                     }
                 }
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        };
+        let said = fs::read_to_string(log).unwrap_or_default();
+        let said = crate::python::last_line(&said);
+        Err(Failure::new(format!("Postgres did not start ({error}): {said}")))
+    }
+
+    async fn data_directory(options: &PgConnectOptions) -> Result<String, Failure> {
+        let mut connection = options.connect().await.doing("reach it")?;
+        let (folder,): (String,) = sqlx::query_as("SHOW data_directory")
+            .fetch_one(&mut connection)
+            .await
+            .doing("ask it where it is")?;
+        let _ = connection.close().await;
+        Ok(folder)
     }
 
     /// The superuser's URL.

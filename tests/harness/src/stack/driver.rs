@@ -194,6 +194,8 @@ fn line(worker: &str, outcome: &Result<Value, Failure>) -> String {
     {
         let mut counts = Vec::new();
         numbers(kind, &mut counts);
+        // The rest comes in the order of its names.
+        counts.sort_by_key(|count| !count.ends_with(" seen"));
         let name = kind.get("kind").and_then(Value::as_str).unwrap_or("?");
         line.push_str(&format!(", {name}: {}", counts.join(", ")));
     }

@@ -106,6 +106,11 @@ impl Functions {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        // Whoever was quicker to take the port would have answered too; ours has then ended by now.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        if self.has_ended() {
+            return Err(self.ended());
+        }
         Ok(())
     }
 

@@ -1,0 +1,467 @@
+//! The database, its network, or the secret service away in the middle of things.
+//!
+//! Between binary and server stands a wire that the test owns: it can be cut, stuffed, or cut at the very moment
+//! of a COMMIT. A run that meets this ends in one sentence of class `database`; the next tick in the same warm
+//! sandbox makes good, and nothing is doubled even where nobody can know whether the commit counted.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures_util::future::{Either, join_all, select};
+use harness::sandbox::{Outcome, Sandbox};
+use serde_json::{Value, json};
+use simulator::{Churn, Scenario, Token, Wanted};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::deployment::{Deployment, TOKEN, refusal, report, run_lines, token};
+
+/// What the wire does with what comes in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mode {
+    Open,
+    /// Connections are cut, and new ones too.
+    Cut,
+    /// Nothing comes through, and nobody is told.
+    Stuffed,
+    /// Cut at this COMMIT, counted from now: before the server hears of it, or after.
+    AtCommit(usize, bool),
+}
+
+/// A TCP proxy of the test's own.
+struct Wire {
+    address: SocketAddr,
+    mode: watch::Sender<Mode>,
+    commits: Arc<Mutex<usize>>,
+    task: JoinHandle<()>,
+}
+
+impl Wire {
+    async fn to(server: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (mode, commits) = (watch::Sender::new(Mode::Open), Arc::new(Mutex::new(0)));
+        let (watched, counted) = (mode.clone(), Arc::clone(&commits));
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                if *watched.borrow() == Mode::Cut {
+                    continue;
+                }
+                let Ok(upstream) = TcpStream::connect(&server).await else {
+                    continue;
+                };
+                tokio::spawn(carry(client, upstream, watched.clone(), Arc::clone(&counted)));
+            }
+        });
+        Self {
+            address,
+            mode,
+            commits,
+            task,
+        }
+    }
+
+    /// A wire to this deployment's Postgres, and the URL of a worker who goes by it.
+    async fn to_the_database(deployment: &Deployment) -> (Self, String) {
+        let url = deployment.database.url_as("arcadia_sync_login");
+        let (before, after) = url.split_once('@').unwrap();
+        let (server, name) = after.split_once('/').unwrap();
+        let wire = Self::to(server.to_owned()).await;
+        let url = format!("{before}@{}/{name}", wire.address);
+        (wire, url)
+    }
+
+    fn set(&self, mode: Mode) {
+        *self.commits.lock().unwrap() = 0;
+        self.mode.send_replace(mode);
+    }
+
+    fn commits(&self) -> usize {
+        *self.commits.lock().unwrap()
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.set(Mode::Cut);
+        self.task.abort();
+    }
+}
+
+/// One connection, until one side ends it or the wire is cut.
+async fn carry(client: TcpStream, server: TcpStream, mode: watch::Sender<Mode>, commits: Arc<Mutex<usize>>) {
+    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+    let there = there(from_client, to_server, mode.clone(), Arc::clone(&commits));
+    let back = back(from_server, to_client, mode.clone(), Arc::clone(&commits));
+    let mut watched = mode.subscribe();
+    let cut = watched.wait_for(|mode| *mode == Mode::Cut);
+    tokio::select! {
+        () = there => (),
+        () = back => (),
+        _ = cut => (),
+    }
+}
+
+async fn there(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mode: watch::Sender<Mode>,
+    commits: Arc<Mutex<usize>>,
+) {
+    let mut buffer = vec![0; 65_536];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        let piece = &buffer[..length];
+        unstuffed(&mode).await;
+        let mut last = false;
+        if piece.windows(7).any(|window| window == b"COMMIT\0") {
+            let count = {
+                let mut commits = commits.lock().unwrap();
+                *commits += 1;
+                *commits
+            };
+            match *mode.borrow() {
+                Mode::AtCommit(at, false) if at == count => return,
+                Mode::AtCommit(at, true) if at == count => last = true,
+                _ => (),
+            }
+        }
+        if to.write_all(piece).await.is_err() {
+            return;
+        }
+        if last {
+            // The server carries it out; whoever asked never hears of it.
+            drop(from);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            return;
+        }
+    }
+}
+
+async fn back(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mode: watch::Sender<Mode>,
+    commits: Arc<Mutex<usize>>,
+) {
+    let mut buffer = vec![0; 65_536];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        unstuffed(&mode).await;
+        // The answer to a COMMIT that must not be heard of.
+        let unheard = matches!(*mode.borrow(), Mode::AtCommit(at, true) if at == *commits.lock().unwrap());
+        if unheard && buffer[..length].windows(7).any(|window| window == b"COMMIT\0") {
+            return std::future::pending().await;
+        }
+        if to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn unstuffed(mode: &watch::Sender<Mode>) {
+    let mut watched = mode.subscribe();
+    drop(watched.wait_for(|mode| *mode != Mode::Stuffed).await);
+}
+
+/// A deployment, a wire, and a warm sandbox behind it that has synced once.
+async fn warm(droplets: u64) -> (Deployment, Wire, Sandbox) {
+    let deployment = Deployment::with(Scenario::Scale { droplets }).await;
+    let (wire, url) = Wire::to_the_database(&deployment).await;
+    let changes = [("DATABASE_URL", url.as_str()), ("LEASE_SECONDS", "5")];
+    let environment = deployment.changed("sync-droplets", &changes);
+    let sandbox = Sandbox::start_with_timeout("sync-droplets", &environment, Duration::from_secs(20))
+        .await
+        .unwrap();
+    assert_eq!(report(sandbox.invoke(&json!({})).await)["outcome"], "complete");
+    (deployment, wire, sandbox)
+}
+
+fn churn(deployment: &Deployment, seed: u64) {
+    let churn = Churn {
+        seed,
+        count: Some(12),
+        ..Churn::default()
+    };
+    deployment.sim.churn(&churn).unwrap();
+}
+
+/// Ticks until a run is complete: everything is as it should be, and every run is on record as over.
+async fn recovers(deployment: &Deployment, sandbox: &Sandbox, within: Duration) -> Value {
+    let begun = Instant::now();
+    let done = loop {
+        let done = report(sandbox.invoke(&json!({})).await);
+        match done["outcome"].as_str().unwrap() {
+            "busy" => tokio::time::sleep(Duration::from_millis(100)).await,
+            "complete" => break done,
+            other => panic!("{other}: {done}"),
+        }
+    };
+    assert!(
+        begun.elapsed() < within,
+        "{:?} until the next run",
+        begun.elapsed()
+    );
+    deployment.check_history().await;
+    deployment.check_against_the_account().await;
+    assert_eq!(
+        deployment
+            .count("SELECT count(*) FROM sync_runs WHERE finished_at IS NULL")
+            .await,
+        0
+    );
+    done
+}
+
+/// The error of a run, which must be of this class and be logged once.
+async fn fails(sandbox: &Sandbox, class: &str) -> String {
+    let before = run_lines(sandbox).len();
+    let (kind, message) = refusal(sandbox.invoke(&json!({})).await);
+    assert_eq!(kind, class, "{message}");
+    let lines = run_lines(sandbox);
+    assert_eq!(lines.len(), before + 1, "{lines:?}");
+    assert_eq!(
+        (&lines[before]["error_class"], &lines[before]["error"]),
+        (&json!(class), &json!(message))
+    );
+    message
+}
+
+#[tokio::test]
+async fn a_run_whose_sessions_are_terminated_fails_and_the_next_makes_good() {
+    let (deployment, _wire, sandbox) = warm(300).await;
+    deployment.sim.set_latency(150);
+    let terminate = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                     WHERE datname = current_database() AND usename = 'arcadia_sync_login'";
+    // Between two runs nobody notices: a pool that tests what it hands out.
+    deployment.count(terminate).await;
+    assert_eq!(report(sandbox.invoke(&json!({})).await)["outcome"], "complete");
+    for (seed, moment) in [(1, 60), (2, 200), (3, 320)] {
+        churn(&deployment, seed);
+        let event = json!({});
+        let run = Box::pin(sandbox.invoke(&event));
+        let outcome = match select(run, Box::pin(tokio::time::sleep(Duration::from_millis(moment)))).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right(((), run)) => {
+                deployment.count(terminate).await;
+                run.await
+            }
+        };
+        // An idle session is replaced in silence; one at work is an error of the run.
+        match outcome {
+            Outcome::Ok(done) => assert_eq!(done["outcome"], "complete"),
+            Outcome::Error { kind, .. } => assert_eq!(kind, "database"),
+            other => panic!("{other:?}"),
+        }
+        recovers(&deployment, &sandbox, Duration::from_secs(8)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_cut_off_fails_runs_in_a_sentence_until_it_is_back() {
+    let (deployment, wire, sandbox) = warm(300).await;
+    churn(&deployment, 1);
+    wire.set(Mode::Cut);
+    for _ in 0..2 {
+        let message = fails(&sandbox, "database").await;
+        assert!(message.contains(&wire.address.to_string()), "{message}");
+    }
+    wire.set(Mode::Open);
+    recovers(&deployment, &sandbox, Duration::from_secs(3)).await;
+
+    // In the middle of a run: its end cannot be written either, so its lease has to run out.
+    deployment.sim.set_latency(200);
+    churn(&deployment, 2);
+    let event = json!({});
+    let cut = async {
+        tokio::time::sleep(Duration::from_millis(350)).await;
+        wire.set(Mode::Cut);
+    };
+    let (outcome, ()) = futures_util::future::join(sandbox.invoke(&event), cut).await;
+    let (kind, message) = refusal(outcome);
+    assert_eq!(kind, "database", "{message}");
+    wire.set(Mode::Open);
+    recovers(&deployment, &sandbox, Duration::from_secs(9)).await;
+}
+
+#[tokio::test]
+async fn a_database_behind_a_black_hole_costs_one_invocation_and_not_the_sandbox() {
+    let (deployment, wire, sandbox) = warm(300).await;
+    deployment.sim.set_latency(200);
+    churn(&deployment, 1);
+    let event = json!({});
+    let stuff = async {
+        tokio::time::sleep(Duration::from_millis(350)).await;
+        wire.set(Mode::Stuffed);
+    };
+    let begun = Instant::now();
+    let (outcome, ()) = futures_util::future::join(sandbox.invoke(&event), stuff).await;
+    let (kind, message) = refusal(outcome);
+    println!("{kind} after {:?}: {message}", begun.elapsed());
+    assert!(
+        ["database", "out_of_time"].contains(&kind.as_str()),
+        "{kind}: {message}"
+    );
+    let message = fails(&sandbox, "database").await;
+    assert!(message.contains(&wire.address.to_string()), "{message}");
+    assert_eq!(sandbox.ended(), None);
+    // What hangs in the hole hangs there for good: the way is open for new connections only.
+    wire.set(Mode::Cut);
+    wire.set(Mode::Open);
+    recovers(&deployment, &sandbox, Duration::from_secs(9)).await;
+}
+
+/// Cuts the wire at COMMITs of a run, before or after the server has heard of it.
+async fn ambiguous(seed: u64, moments: impl Fn(usize) -> Vec<(usize, bool)>) {
+    let (deployment, wire, sandbox) = warm(300).await;
+    churn(&deployment, seed);
+    wire.set(Mode::Open);
+    recovers(&deployment, &sandbox, Duration::from_secs(3)).await;
+    let commits = wire.commits();
+    assert!(commits >= 4, "{commits} commits a run");
+    for (round, (at, heard)) in moments(commits).into_iter().enumerate() {
+        churn(&deployment, seed + 1 + round as u64);
+        let events = deployment.last_event().await;
+        wire.set(Mode::AtCommit(at, heard));
+        let (kind, message) = refusal(sandbox.invoke(&json!({})).await);
+        assert_eq!(kind, "database", "{message}");
+        let written = deployment.last_event().await > events;
+        assert_eq!(
+            written,
+            heard && at == commits,
+            "commit {at} of {commits}, heard: {heard}"
+        );
+        wire.set(Mode::Open);
+        let done = recovers(&deployment, &sandbox, Duration::from_secs(9)).await;
+        let discovered = done["kinds"][0]["discovered"].as_u64().unwrap();
+        assert_eq!(discovered == 0, written, "{done}");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_nobody_knows_about_doubles_nothing() {
+    join_all((0..2).map(|half| {
+        ambiguous(half * 100, move |commits| match half {
+            0 => vec![(commits, true), (1, true), (commits, false)],
+            _ => vec![(commits, false), (2, false), (commits, true)],
+        })
+    }))
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "long proof: make prove"]
+async fn prove_a_commit_that_nobody_knows_about_doubles_nothing() {
+    let every = |commits: usize| (1..=commits).flat_map(|at| [(at, false), (at, true)]).collect();
+    join_all((0..4).map(|seed| ambiguous(1_000 * (seed + 1), every))).await;
+}
+
+#[tokio::test]
+async fn a_rotated_token_costs_at_most_one_retry_a_request() {
+    let deployment = Deployment::with(Scenario::Scale { droplets: 1_000 }).await;
+    let sandbox = deployment.sandbox("sync-droplets", &[]).await;
+    assert_eq!(report(sandbox.invoke(&json!({})).await)["outcome"], "complete");
+    let refused = || {
+        let wanted = Wanted {
+            status: Some(401),
+            ..Wanted::default()
+        };
+        deployment.sim.requests_where(&wanted).len()
+    };
+    let rotate = async |text: &str| {
+        let name = format!("{}-do-token", deployment.database.name());
+        deployment.aws.put_secret(&name, text).await.unwrap();
+        deployment.sim.set_token(&Token::new("sync-0", text)); // the old text is worth nothing from now on
+    };
+    // Between two runs: the first request finds out, for all that follow.
+    rotate("dop_v1_canary_rotated_once").await;
+    assert_eq!(report(sandbox.invoke(&json!({})).await)["outcome"], "complete");
+    assert_eq!(refused(), 1);
+    // In the middle of a listing: whatever was under way finds out.
+    deployment.sim.set_latency(150);
+    let event = json!({});
+    let turn = async {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        rotate("dop_v1_canary_rotated_twice").await;
+    };
+    let (outcome, ()) = futures_util::future::join(sandbox.invoke(&event), turn).await;
+    assert_eq!(report(outcome)["outcome"], "complete");
+    assert!((2..=9).contains(&refused()), "{} refusals", refused());
+    deployment.check_history().await;
+}
+
+#[tokio::test]
+async fn a_database_password_that_is_rotated_costs_at_most_one_run() {
+    let deployment = Deployment::with(Scenario::Default).await;
+    let login = format!("rotating_{}", deployment.database.name());
+    let execute = async |statement: String| {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+            .execute(&deployment.pool)
+            .await
+            .unwrap();
+    };
+    execute(format!(
+        "CREATE ROLE {login} LOGIN PASSWORD 'canary_first' IN ROLE arcadia_sync"
+    ))
+    .await;
+    let name = format!("{}-database", deployment.database.name());
+    let url = |password: &str| {
+        deployment
+            .database
+            .url_as(&login)
+            .replace(":local@", &format!(":{password}@"))
+    };
+    let arn = deployment
+        .aws
+        .put_secret(&name, &url("canary_first"))
+        .await
+        .unwrap();
+    let changes = [("DATABASE_URL", ""), ("DATABASE_SECRET_ARN", arn.as_str())];
+    let sandbox = deployment.sandbox("sync-droplets", &changes).await;
+    assert_eq!(report(sandbox.invoke(&json!({})).await)["outcome"], "complete");
+
+    execute(format!("ALTER ROLE {login} PASSWORD 'canary_second'")).await;
+    deployment
+        .aws
+        .put_secret(&name, &url("canary_second"))
+        .await
+        .unwrap();
+    execute(format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{login}'"
+    ))
+    .await;
+    let message = fails(&sandbox, "database").await;
+    assert!(
+        message.contains("password") && message.contains(&login),
+        "{message}"
+    );
+    assert_eq!(report(sandbox.invoke(&json!({})).await)["outcome"], "complete");
+    sandbox.kill();
+    execute(format!("DROP OWNED BY {login}; DROP ROLE {login}")).await;
+}
+
+#[tokio::test]
+async fn a_secret_service_that_is_away_fails_the_event_and_not_the_start() {
+    let deployment = Deployment::with(Scenario::Default).await;
+    let server = deployment.aws.url().strip_prefix("http://").unwrap().to_owned();
+    let wire = Wire::to(server).await;
+    wire.set(Mode::Cut);
+    let endpoint = format!("http://{}", wire.address);
+    let sandbox = deployment
+        .sandbox("sync-droplets", &[("AWS_ENDPOINT_URL", &endpoint)])
+        .await;
+    assert!(sandbox.ready().await, "{}", sandbox.stdout());
+    let message = fails(&sandbox, "token_unavailable").await;
+    assert!(
+        message.contains(&deployment.token_secret) && message.contains("Secrets Manager"),
+        "{message}"
+    );
+    assert!(
+        !message.contains(TOKEN) && !message.contains(&token(1)),
+        "{message}"
+    );
+    wire.set(Mode::Open);
+    assert_eq!(report(sandbox.invoke(&json!({})).await)["outcome"], "complete");
+}
