@@ -18,7 +18,8 @@ use crate::inventory;
 use crate::runs::budget::{self, Grant};
 use crate::runs::{Clock, Lease};
 
-/// Time kept for writing, the wait for the mirror's lock included: no wait for an answer may eat into it.
+/// Time kept for writing, the wait for the mirror's lock included: no wait for an answer may eat into it. Of a short
+/// invocation it is half.
 const WRITING: Duration = Duration::from_secs(25);
 /// What an invocation is taken to have when nobody says.
 const USUAL: Duration = Duration::from_secs(120);
@@ -68,7 +69,8 @@ impl<'a> Upstream<'a> {
         lease: Lease,
         time_left: Option<Duration>,
     ) -> Self {
-        let time_left = time_left.unwrap_or(USUAL).saturating_sub(WRITING);
+        let time_left = time_left.unwrap_or(USUAL);
+        let time_left = time_left.saturating_sub(WRITING.min(time_left / 2));
         Self {
             station,
             clock,

@@ -274,7 +274,7 @@ async fn both_are_real_lambdas_under_the_emulator_of_aws() {
     let emulator = Services::from_env().unwrap().rie;
     let start = async |function: &str| {
         let environment = deployment.changed(function, &[]);
-        Rie::start(&emulator, function, &environment, Duration::from_secs(30))
+        Rie::start(&emulator, function, &environment, Duration::from_secs(60))
             .await
             .unwrap()
     };

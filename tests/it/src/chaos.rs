@@ -42,10 +42,17 @@ struct Struck {
     writing: u32,
 }
 
+impl Struck {
+    fn all(&self) -> u32 {
+        self.idle + self.listing + self.writing
+    }
+}
+
 impl World {
     async fn new(seed: u64) -> Self {
         let deployment = Deployment::with(Scenario::Scale { droplets: 1_000 }).await;
         deployment.sim.set_latency(40);
+        slow_down(&deployment).await;
         Self {
             deployment,
             chance: ChaCha8Rng::seed_from_u64(seed),
@@ -73,6 +80,7 @@ impl World {
                 .await
                 .unwrap();
             self.deployment.move_to(database).await;
+            slow_down(&self.deployment).await;
             return;
         }
         let churn = Churn {
@@ -95,7 +103,7 @@ impl World {
         while self.deployment.count(WRITING).await == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        tokio::time::sleep(self.usual.mul_f64(share / 8.0)).await;
+        tokio::time::sleep(Duration::from_millis(150).mul_f64(share)).await;
     }
 
     /// What the victim is doing, as Postgres sees it.
@@ -135,11 +143,18 @@ impl World {
     }
 }
 
+/// Makes the writing of events take a tenth of a second: long enough to be struck in.
+async fn slow_down(deployment: &Deployment) {
+    let slow = "CREATE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.1); RETURN NULL; END $$;
+                CREATE TRIGGER nap AFTER INSERT ON cloud_resource_events FOR EACH STATEMENT EXECUTE FUNCTION nap()";
+    sqlx::raw_sql(slow).execute(&deployment.pool).await.unwrap();
+}
+
 /// Kills so many, one after another, in one world.
 async fn kill(seed: u64, victims: u32, lease: u64) -> Struck {
     let (mut world, mut struck) = (World::new(seed).await, Struck::default());
-    for victim in 0..victims {
-        world.change(victim > 0).await;
+    while struck.all() < victims {
+        world.change(struck.all() > 0).await;
         let (sandbox, aim) = (world.sandbox(lease).await, world.aim());
         let event = json!({});
         let run = Box::pin(sandbox.invoke(&event));
@@ -167,8 +182,8 @@ async fn kill(seed: u64, victims: u32, lease: u64) -> Struck {
 /// Freezes so many, one after another, in one world; each thaws when the next run is over.
 async fn freeze(seed: u64, victims: u32, lease: u64) -> Struck {
     let (mut world, mut struck) = (World::new(seed).await, Struck::default());
-    for victim in 0..victims {
-        world.change(victim > 0).await;
+    while struck.all() < victims {
+        world.change(struck.all() > 0).await;
         let (sandbox, aim) = (world.sandbox(lease).await, world.aim());
         let event = json!({});
         let run = Box::pin(sandbox.invoke(&event));
