@@ -163,7 +163,11 @@ async fn an_unknown_proof_holds_and_is_not_seeing() {
     stage.sim.clear_bodies();
     stage.sim.clear_requests();
     let report = stage.later(9).sync().await;
-    assert_eq!((report.kinds[0].outcome.deleted, stage.proofs()), (0, 0), "asked again too soon: {report:?}");
+    assert_eq!(
+        (report.kinds[0].outcome.deleted, stage.proofs()),
+        (0, 0),
+        "asked again too soon: {report:?}"
+    );
     let report = stage.later(1).sync().await;
     assert_eq!(report.kinds[0].outcome.deleted, 1, "{report:?}");
     invariants::hold(&stage.pool).await;
