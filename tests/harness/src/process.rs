@@ -13,7 +13,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, kill_process, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 
 pub use rustix::process::Signal;
 
@@ -97,8 +97,11 @@ impl Group {
         self.ended
     }
 
-    /// Sends a signal to the whole group.
+    /// Sends a signal to the whole group. Once its end has been taken note of, its number may be somebody else's.
     pub fn signal(&self, signal: Signal) {
+        if self.ended.is_some() {
+            return;
+        }
         // A group that is already gone is what was wanted.
         let _ = kill_process_group(Pid::from_child(&self.child), signal);
     }
@@ -117,19 +120,28 @@ impl Group {
         }
     }
 
+    /// Whether the leader has ended, without taking note of it: that would free its number.
+    fn is_over(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(
+            waitid(WaitId::Pid(Pid::from_child(&self.child)), options),
+            Ok(None)
+        )
+    }
+
     /// Asks, waits, kills. Called again it does nothing.
     pub fn stop(&mut self) {
         if self.stopped {
             return;
         }
         self.stopped = true;
-        let group = Pid::from_child(&self.child);
-        if self.ended().is_none() {
+        if self.ended.is_none() {
             self.signal(self.polite);
-            self.wait(self.patience);
-        }
-        // The leader may be gone and its children not.
-        if self.ended().is_none() || test_kill_process_group(group).is_ok() {
+            let start = Instant::now();
+            while !self.is_over() && start.elapsed() < self.patience {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            // The leader may be gone and its children not. Until it is reaped, below, the number is still its own.
             self.signal(Signal::KILL);
             self.wait(Duration::from_secs(5));
         }
