@@ -188,13 +188,14 @@ impl<'a> Walk<'a> {
             .unwrap_or(usize::MAX)
             .min(self.queue.len());
         let pages: Vec<u32> = self.queue.drain(..take).collect();
+        // They count even if the caller's time runs out before their answers come.
+        self.requests += u32::try_from(take).unwrap_or(u32::MAX);
         let (session, collection) = (self.session, self.collection.clone());
         let collection = &collection;
         let mut answers = stream::iter(pages)
             .map(|page| async move { (page, ask(session, collection, page, now).await) })
             .buffer_unordered(IN_FLIGHT);
         while let Some((page, answer)) = answers.next().await {
-            self.requests += 1;
             match answer {
                 Ok(answer) => {
                     self.last_request_id = answer.request_id.clone().or(self.last_request_id.take());

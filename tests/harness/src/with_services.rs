@@ -38,6 +38,8 @@ pub async fn run(words: &[&str], say: &dyn Fn(&str)) -> Result<ExitCode, Failure
         command
             .env(services::POSTGRES_URL, cluster.url())
             .env(services::TEMPLATE, cluster.template());
+        // Whoever asks AWS without naming an address asks moto.
+        command.envs(moto.aws().environment());
         command
             .env(services::AWS_URL, moto.aws().url())
             .env(services::RIE, &emulator);

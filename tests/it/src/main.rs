@@ -13,16 +13,22 @@
 
 mod access;
 mod binaries;
+mod budget;
 mod caller;
 mod canary;
 mod chaos;
 mod configuration;
 mod deployment;
+mod examples;
+mod faults;
 mod frozen;
 mod invariants;
 mod mirror;
 mod narrow;
 mod outage;
+mod overlap;
 mod projects;
+mod rotation;
 mod stage;
 mod suspicion;
+mod ticks;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::Stack;
 use super::template::Template;
 use crate::failure::Failure;
-use crate::{http, place};
+use crate::http;
 
 /// Pages of 200: enough for every account that fits a laptop's patience.
 const PAGES: usize = 50;
@@ -29,13 +29,12 @@ pub(super) fn say_hello(
         .map(|(kind, count)| format!("{count} {kind}"))
         .collect();
     let more = if counts.more { " and more" } else { "" };
-    let file = place::local("stack.env")?;
     let (api, operator) = (&stack.api_url, &stack.operator);
     let mut lines = vec![
         String::new(),
         format!("mirrored {total}{more} resources: {}", list.join(", ")),
         String::new(),
-        format!("  API         {api}/api/v1/inventory   documentation {api}/docs"),
+        format!("  API         {api}/api/v1/inventory"),
         format!("  database    {}", stack.database_url),
         format!("  AWS         {} (moto)", stack.aws.url()),
     ];
@@ -46,7 +45,7 @@ pub(super) fn say_hello(
         )),
         None => lines.push(format!("  upstream    {} (live)", stack.upstream.base_url())),
     }
-    lines.push(format!("  variables   {}", file.display()));
+    lines.push("  variables   .local/stack.env".to_owned());
     lines.push("  functions   log in .local/functions.log".to_owned());
     for worker in &template.schedules {
         lines.push(format!("              {} {}", worker.binary, worker.expression));
