@@ -1,8 +1,8 @@
 //! What requests share: the token verifier and the database pool, each behind an accessor that makes it when it
 //! is first asked for and again when it was not to be had.
 //!
-//! The verifier follows its secret: `Secrets` remembers it for five minutes, and a secret that reads differently
-//! then makes a new verifier, so a rotation needs no restart. The schema is checked once per sandbox, together
+//! Both follow their secret: `Secrets` remembers it for five minutes, and a secret that reads differently then makes
+//! a new verifier or pool, so a rotation needs no restart. The schema is checked once per sandbox, together
 //! with the first connection. It refuses to keep a failure: the next request tries again.
 
 use std::sync::Arc;
@@ -33,8 +33,14 @@ pub struct State {
     config: ApiConfig,
     secrets: Secrets,
     keys: Mutex<Option<Keys>>,
-    pool: OnceCell<Pool>,
+    way: Mutex<Option<Way>>,
     checked: OnceCell<()>,
+}
+
+/// A pool and the secret it was made from.
+struct Way {
+    secret: SecretString,
+    pool: Pool,
 }
 
 /// A verifier and the secret it was made from.
@@ -50,7 +56,7 @@ impl State {
             config,
             secrets,
             keys: Mutex::new(None),
-            pool: OnceCell::new(),
+            way: Mutex::new(None),
             checked: OnceCell::new(),
         }
     }
@@ -79,10 +85,10 @@ impl State {
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn database(&self) -> Result<&Pool, NotReady> {
+    pub async fn database(&self) -> Result<Pool, NotReady> {
         let pool = self.pool().await?;
         self.checked
-            .get_or_try_init(|| database::check_schema(pool))
+            .get_or_try_init(|| database::check_schema(&pool))
             .await?;
         Ok(pool)
     }
@@ -92,7 +98,7 @@ impl State {
     /// # Errors
     /// When the database cannot be used.
     pub async fn check_database(&self) -> Result<(), NotReady> {
-        Ok(database::check_schema(self.pool().await?).await?)
+        Ok(database::check_schema(&self.pool().await?).await?)
     }
 
     /// Whether the token secret was given by value, so that only a new configuration changes it.
@@ -105,13 +111,19 @@ impl State {
         &self.config.cors_allow_origins
     }
 
-    async fn pool(&self) -> Result<&Pool, DatabaseError> {
-        self.pool
-            .get_or_try_init(|| async {
-                Ok(database::pool(
-                    database::options(&self.config.database, &self.secrets).await?,
-                ))
-            })
-            .await
+    async fn pool(&self) -> Result<Pool, DatabaseError> {
+        let secret = self.secrets.get(&self.config.database.source).await?;
+        let mut way = self.way.lock().await;
+        if let Some(way) = way.as_ref()
+            && way.secret.expose_secret() == secret.expose_secret()
+        {
+            return Ok(way.pool.clone());
+        }
+        let pool = database::pool(database::options(&self.config.database, &self.secrets).await?);
+        *way = Some(Way {
+            secret,
+            pool: pool.clone(),
+        });
+        Ok(pool)
     }
 }

@@ -184,7 +184,7 @@ async fn an_hourly_429_is_remembered_and_ticks_skip_until_then() {
 /// A broken clock over there must not silence us for years.
 #[tokio::test]
 async fn a_reset_far_away_is_not_believed() {
-    let mut stage = account(0).await;
+    let stage = account(0).await;
     stage.sim.fault(
         Fault::new(FaultKind::Hourly429 {
             reset_in: 1_000_000_000,

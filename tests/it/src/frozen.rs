@@ -19,7 +19,7 @@ use crate::deployment::{Deployment, report};
 const GRACE: Duration = Duration::from_secs(4);
 
 /// Waits until a query counts something.
-async fn until(deployment: &Deployment, query: &str) {
+pub async fn until(deployment: &Deployment, query: &str) {
     let begun = Instant::now();
     while deployment.count(query).await == 0 {
         assert!(
@@ -31,14 +31,14 @@ async fn until(deployment: &Deployment, query: &str) {
 }
 
 /// Counts the sessions that wait for this.
-fn waiting(what: &str) -> String {
+pub fn waiting(what: &str) -> String {
     format!(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = '{what}'"
     )
 }
 
 /// A session of the test's own that holds a lock until it is closed.
-async fn holding(deployment: &Deployment, lock: &'static str) -> PgConnection {
+pub async fn holding(deployment: &Deployment, lock: &'static str) -> PgConnection {
     let mut holder = PgConnection::connect(&deployment.database.url()).await.unwrap();
     sqlx::raw_sql("BEGIN").execute(&mut holder).await.unwrap();
     sqlx::raw_sql(lock).execute(&mut holder).await.unwrap();

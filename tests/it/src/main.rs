@@ -32,3 +32,4 @@ mod rotation;
 mod stage;
 mod suspicion;
 mod ticks;
+mod wire;

@@ -1,175 +1,26 @@
 //! The database, its network, or the secret service away in the middle of things.
 //!
-//! Between binary and server stands a wire that the test owns: it can be cut, stuffed, or cut at the very moment
-//! of a COMMIT. A run that meets this ends in one sentence of class `database`; the next tick in the same warm
+//! Between binary and server stands a [`Wire`] that the test owns. A run that meets this ends in one sentence of class `database`; the next tick in the same warm
 //! sandbox makes good, and nothing is doubled even where nobody can know whether the commit counted.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, join_all, select};
 use harness::sandbox::{Outcome, Sandbox};
+use harness::tokens;
 use serde_json::{Value, json};
+use shared::secrets::TTL;
 use simulator::{Churn, Scenario, Token, Wanted};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
-use crate::deployment::{Deployment, TOKEN, refusal, report, run_lines, token};
-
-/// What the wire does with what comes in.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Mode {
-    Open,
-    /// Connections are cut, and new ones too.
-    Cut,
-    /// Nothing comes through, and nobody is told.
-    Stuffed,
-    /// Cut at this COMMIT, counted from now: before the server hears of it, or after.
-    AtCommit(usize, bool),
-}
-
-/// A TCP proxy of the test's own.
-struct Wire {
-    address: SocketAddr,
-    mode: watch::Sender<Mode>,
-    commits: Arc<Mutex<usize>>,
-    task: JoinHandle<()>,
-}
-
-impl Wire {
-    async fn to(server: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (mode, commits) = (watch::Sender::new(Mode::Open), Arc::new(Mutex::new(0)));
-        let (watched, counted) = (mode.clone(), Arc::clone(&commits));
-        let task = tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                if *watched.borrow() == Mode::Cut {
-                    continue;
-                }
-                let Ok(upstream) = TcpStream::connect(&server).await else {
-                    continue;
-                };
-                tokio::spawn(carry(client, upstream, watched.clone(), Arc::clone(&counted)));
-            }
-        });
-        Self {
-            address,
-            mode,
-            commits,
-            task,
-        }
-    }
-
-    /// A wire to this deployment's Postgres, and the URL of a worker who goes by it.
-    async fn to_the_database(deployment: &Deployment) -> (Self, String) {
-        let url = deployment.database.url_as("arcadia_sync_login");
-        let (before, after) = url.split_once('@').unwrap();
-        let (server, name) = after.split_once('/').unwrap();
-        let wire = Self::to(server.to_owned()).await;
-        let url = format!("{before}@{}/{name}", wire.address);
-        (wire, url)
-    }
-
-    fn set(&self, mode: Mode) {
-        *self.commits.lock().unwrap() = 0;
-        self.mode.send_replace(mode);
-    }
-
-    fn commits(&self) -> usize {
-        *self.commits.lock().unwrap()
-    }
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        self.set(Mode::Cut);
-        self.task.abort();
-    }
-}
-
-/// One connection, until one side ends it or the wire is cut.
-async fn carry(client: TcpStream, server: TcpStream, mode: watch::Sender<Mode>, commits: Arc<Mutex<usize>>) {
-    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
-    let there = there(from_client, to_server, mode.clone(), Arc::clone(&commits));
-    let back = back(from_server, to_client, mode.clone(), Arc::clone(&commits));
-    let mut watched = mode.subscribe();
-    let cut = watched.wait_for(|mode| *mode == Mode::Cut);
-    tokio::select! {
-        () = there => (),
-        () = back => (),
-        _ = cut => (),
-    }
-}
-
-async fn there(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mode: watch::Sender<Mode>,
-    commits: Arc<Mutex<usize>>,
-) {
-    let mut buffer = vec![0; 65_536];
-    while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        let piece = &buffer[..length];
-        unstuffed(&mode).await;
-        let mut last = false;
-        if piece.windows(7).any(|window| window == b"COMMIT\0") {
-            let count = {
-                let mut commits = commits.lock().unwrap();
-                *commits += 1;
-                *commits
-            };
-            match *mode.borrow() {
-                Mode::AtCommit(at, false) if at == count => return,
-                Mode::AtCommit(at, true) if at == count => last = true,
-                _ => (),
-            }
-        }
-        if to.write_all(piece).await.is_err() {
-            return;
-        }
-        if last {
-            // The server carries it out; whoever asked never hears of it.
-            drop(from);
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            return;
-        }
-    }
-}
-
-async fn back(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mode: watch::Sender<Mode>,
-    commits: Arc<Mutex<usize>>,
-) {
-    let mut buffer = vec![0; 65_536];
-    while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        unstuffed(&mode).await;
-        // The answer to a COMMIT that must not be heard of.
-        let unheard = matches!(*mode.borrow(), Mode::AtCommit(at, true) if at == *commits.lock().unwrap());
-        if unheard && buffer[..length].windows(7).any(|window| window == b"COMMIT\0") {
-            return std::future::pending().await;
-        }
-        if to.write_all(&buffer[..length]).await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn unstuffed(mode: &watch::Sender<Mode>) {
-    let mut watched = mode.subscribe();
-    drop(watched.wait_for(|mode| *mode != Mode::Stuffed).await);
-}
+use crate::binaries::{body, request};
+use crate::deployment::{Deployment, GUARDIAN, TOKEN, refusal, report, run_lines, token};
+use crate::frozen::{holding, until, waiting};
+use crate::wire::{Mode, Wire};
 
 /// A deployment, a wire, and a warm sandbox behind it that has synced once.
 async fn warm(droplets: u64) -> (Deployment, Wire, Sandbox) {
     let deployment = Deployment::with(Scenario::Scale { droplets }).await;
-    let (wire, url) = Wire::to_the_database(&deployment).await;
+    let (wire, url) = Wire::to_the_database(&deployment, "arcadia_sync_login").await;
     let changes = [("DATABASE_URL", url.as_str()), ("LEASE_SECONDS", "5")];
     let environment = deployment.changed("sync-droplets", &changes);
     let sandbox = Sandbox::start_with_timeout("sync-droplets", &environment, Duration::from_secs(40))
@@ -308,6 +159,24 @@ async fn a_database_behind_a_black_hole_costs_one_invocation_and_not_the_sandbox
     assert!(message.contains(&wire.address.to_string()), "{message}");
     assert_eq!(sandbox.ended(), None);
     // What hangs in the hole hangs there for good: the way is open for new connections only.
+    wire.set(Mode::Cut);
+    wire.set(Mode::Open);
+    recovers(&deployment, &sandbox, Duration::from_secs(9)).await;
+}
+
+#[tokio::test]
+#[ignore = "long proof: make prove"]
+async fn prove_a_question_that_is_never_answered_ends_with_the_invocation_in_a_sentence() {
+    let (deployment, wire, sandbox) = warm(300).await;
+    churn(&deployment, 1);
+    let table = holding(&deployment, "LOCK TABLE cloud_resources").await;
+    let stuff = async {
+        until(&deployment, &waiting("relation")).await;
+        wire.set(Mode::Stuffed);
+        drop(table);
+    };
+    let (message, ()) = futures_util::future::join(fails(&sandbox, "out_of_time"), stuff).await;
+    assert!(message.contains("time"), "{message}");
     wire.set(Mode::Cut);
     wire.set(Mode::Open);
     recovers(&deployment, &sandbox, Duration::from_secs(9)).await;
@@ -471,4 +340,99 @@ async fn a_secret_service_that_is_away_fails_the_event_and_not_the_start() {
     );
     wire.set(Mode::Open);
     assert_eq!(report(sandbox.invoke(&json!({})).await)["outcome"], "complete");
+}
+
+#[tokio::test]
+async fn the_api_is_unavailable_while_its_database_is_and_never_broken() {
+    let deployment = Deployment::with(Scenario::Default).await;
+    let (wire, url) = Wire::to_the_database(&deployment, "arcadia_api_login").await;
+    let sandbox = deployment.sandbox("api", &[("DATABASE_URL", &url)]).await;
+    let operator = tokens::operator(GUARDIAN, tokens::now());
+    let inventory = request("/api/v1/inventory", "", Some(&operator));
+    body(&report(sandbox.invoke(&inventory).await), 200);
+    for mode in [Mode::Cut, Mode::Stuffed] {
+        wire.set(mode);
+        let begun = Instant::now();
+        let answer = report(sandbox.invoke(&inventory).await);
+        let problem = body(&answer, 503);
+        assert!(
+            problem["request_id"].is_string() && answer["headers"]["retry-after"].is_string(),
+            "{answer}"
+        );
+        assert!(!problem.to_string().contains("127.0.0.1"), "{problem}");
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "{mode:?}: {:?}",
+            begun.elapsed()
+        );
+        body(
+            &report(sandbox.invoke(&request("/api/health/ready", "", None)).await),
+            503,
+        );
+        body(
+            &report(sandbox.invoke(&request("/api/health", "", None)).await),
+            200,
+        );
+        wire.set(Mode::Cut); // what hangs stays hung
+        wire.set(Mode::Open);
+        body(&report(sandbox.invoke(&inventory).await), 200);
+    }
+    let terminate = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                     WHERE datname = current_database() AND usename = 'arcadia_api_login'";
+    assert!(deployment.count(terminate).await > 0);
+    body(&report(sandbox.invoke(&inventory).await), 200);
+}
+
+#[tokio::test]
+#[ignore = "long proof: make prove"]
+async fn prove_the_api_follows_its_secrets_without_a_restart() {
+    let deployment = Deployment::with(Scenario::Default).await;
+    let login = format!("following_{}", deployment.database.name());
+    let execute = async |statement: String| {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+            .execute(&deployment.pool)
+            .await
+            .unwrap();
+    };
+    let put = async |what: &str, value: &str| {
+        let name = format!("{}-{what}", deployment.database.name());
+        deployment.aws.put_secret(&name, value).await.unwrap()
+    };
+    let url = |password: &str| {
+        deployment
+            .database
+            .url_as(&login)
+            .replace(":local@", &format!(":{password}@"))
+    };
+    execute(format!(
+        "CREATE ROLE {login} LOGIN PASSWORD 'canary_first' IN ROLE arcadia_api"
+    ))
+    .await;
+    let (database, guardian) = (put("url", &url("canary_first")).await, put("key", GUARDIAN).await);
+    let changes = [
+        ("DATABASE_URL", ""),
+        ("DATABASE_SECRET_ARN", database.as_str()),
+        ("GUARDIAN_SECRET_KEY", ""),
+        ("GUARDIAN_SECRET_ARN", guardian.as_str()),
+    ];
+    let sandbox = deployment.sandbox("api", &changes).await;
+    let asked_by = |key: &str| {
+        let operator = tokens::operator(key, tokens::now());
+        request("/api/v1/inventory", "", Some(&operator))
+    };
+    body(&report(sandbox.invoke(&asked_by(GUARDIAN)).await), 200);
+
+    execute(format!("ALTER ROLE {login} PASSWORD 'canary_second'")).await;
+    put("url", &url("canary_second")).await;
+    let key = GUARDIAN.replace("canary", "second");
+    put("key", &key).await;
+    execute(format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{login}'"
+    ))
+    .await;
+    tokio::time::sleep(TTL + Duration::from_secs(5)).await; // as long as a secret is remembered
+    body(&report(sandbox.invoke(&asked_by(&key)).await), 200);
+    body(&report(sandbox.invoke(&asked_by(GUARDIAN)).await), 401);
+    sandbox.kill();
+    execute(format!("DROP OWNED BY {login}; DROP ROLE {login}")).await;
 }

@@ -57,7 +57,7 @@ pub async fn list(
         return Err(Problem::forbidden("A tenant can list its own resources only."));
     }
     let pool = state.database().await?;
-    let found = read::list(pool, caller.scope(), &filter, sort, after.as_ref(), limit).await?;
+    let found = read::list(&pool, caller.scope(), &filter, sort, after.as_ref(), limit).await?;
     page::answer(&parameters, limit, &found.items, found.more, |item| {
         item.position(sort.key)
     })
