@@ -13,6 +13,7 @@
 
 mod access;
 mod binaries;
+mod bootstrap;
 mod budget;
 mod caller;
 mod canary;
@@ -28,6 +29,7 @@ mod narrow;
 mod outage;
 mod overlap;
 mod projects;
+mod questions;
 mod rotation;
 mod stage;
 mod suspicion;
