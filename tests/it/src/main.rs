@@ -34,4 +34,5 @@ mod rotation;
 mod stage;
 mod suspicion;
 mod ticks;
+mod walls;
 mod wire;
