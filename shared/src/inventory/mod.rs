@@ -307,17 +307,35 @@ pub async fn reconcile(
             .await?;
         }
         Err(partial) => {
-            let (verdict, reason) = match partial {
-                Partial::Incomplete(reason) => (Verdict::Incomplete, reason),
-                Partial::Unreadable(reason) => (Verdict::Unreadable, reason),
-            };
-            outcome.verdict = verdict;
-            outcome.reason = Some(reason.to_owned());
-            apply::mark_doubtful(&mut door, observation.kind, verdict, reason, observation.begun_at).await?;
+            doubt(
+                &mut door,
+                observation.kind,
+                partial,
+                observation.begun_at,
+                &mut outcome,
+            )
+            .await?;
         }
     }
     door.commit().await?;
     Ok(outcome)
+}
+
+/// Remembers a listing that proves nothing, and says so in the outcome.
+async fn doubt(
+    door: &mut Transaction<'_, Postgres>,
+    kind: &'static Kind,
+    partial: Partial<'_>,
+    begun_at: DateTime<Utc>,
+    outcome: &mut Outcome,
+) -> Result<(), Error> {
+    let (verdict, reason) = match partial {
+        Partial::Incomplete(reason) => (Verdict::Incomplete, reason),
+        Partial::Unreadable(reason) => (Verdict::Unreadable, reason),
+    };
+    outcome.verdict = verdict;
+    outcome.reason = Some(reason.to_owned());
+    apply::mark_doubtful(door, kind, verdict, reason, begun_at).await
 }
 
 /// A transaction in which this actor may write this kind.

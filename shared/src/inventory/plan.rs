@@ -328,7 +328,7 @@ fn differences(before: &Content, after: &Content) -> Map<String, Value> {
     changes
 }
 
-fn change(from: Value, to: Value) -> Value {
+pub(super) fn change(from: Value, to: Value) -> Value {
     Value::Object(
         BTreeMap::from([("from".to_owned(), from), ("to".to_owned(), to)])
             .into_iter()
@@ -346,7 +346,7 @@ fn project(attribution: &Attribution) -> Value {
         .map_or(Value::Null, |id| Value::from(id.to_string()))
 }
 
-fn instant(at: DateTime<Utc>) -> Value {
+pub(super) fn instant(at: DateTime<Utc>) -> Value {
     Value::from(at.to_rfc3339_opts(SecondsFormat::Micros, true))
 }
 

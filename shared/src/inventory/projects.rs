@@ -7,16 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
 use super::membership::Within;
-use super::plan::{self, Change, Live, Population};
-use super::{
-    Actor, BATCH, Error, Observation, Outcome, Partial, Proofs, Verdict, apply, enter, membership, stored,
-};
+use super::plan::{self, Change, Live, Population, change, instant};
+use super::{Actor, BATCH, Error, Observation, Outcome, Proofs, apply, doubt, enter, membership, stored};
 use crate::database::{Pool, lock_mirror};
 use crate::kinds::project::PROJECT;
 use crate::kinds::{PROVIDER, Sighting};
@@ -105,13 +103,7 @@ pub async fn reconcile_projects(
             apply::mark(&mut door, &PROJECT, listing, &marker, &absence, now).await?;
         }
         Err(partial) => {
-            let (verdict, reason) = match partial {
-                Partial::Incomplete(reason) => (Verdict::Incomplete, reason),
-                Partial::Unreadable(reason) => (Verdict::Unreadable, reason),
-            };
-            outcome.verdict = verdict;
-            outcome.reason = Some(reason.to_owned());
-            apply::mark_doubtful(&mut door, &PROJECT, verdict, reason, observation.begun_at).await?;
+            doubt(&mut door, &PROJECT, partial, observation.begun_at, &mut outcome).await?;
         }
     }
     door.commit().await?;
@@ -379,6 +371,7 @@ async fn strike(
         Change::Cleared { id } => (*id, 0, Some(now), None),
         Change::Struck { id, strikes } => (*id, *strikes, frozen_at.filter(|_| *strikes == 1), None),
         Change::Contradicted { id } => (*id, 2, Some(now), None),
+        Change::Held { id, asked: true } => (*id, 2, None, None),
         Change::Deleted(tombstone) => (tombstone.id, 3, None, Some(now)),
         _ => return Ok(()),
     };
@@ -465,12 +458,4 @@ async fn record(
     .execute(&mut **door)
     .await?;
     Ok(())
-}
-
-fn change(from: Value, to: Value) -> Value {
-    serde_json::json!({ "from": from, "to": to })
-}
-
-fn instant(at: DateTime<Utc>) -> Value {
-    Value::from(at.to_rfc3339_opts(SecondsFormat::Micros, true))
 }
