@@ -1,10 +1,13 @@
 //! A server as tests see it: logins, one migrated template, and a database of one's own for whoever asks.
 //!
 //! Roles belong to the server, so they are made once and a lost race is fine. The template is migrated once per
-//! run; a clone of it takes tens of milliseconds. A [`Database`] is dropped with its owner, sessions and all. It
-//! refuses connections to the template, because Postgres cannot clone a database that somebody uses.
+//! run; a clone of it takes tens of milliseconds. A [`Database`] is dropped after its owner, sessions and all, and
+//! what was not dropped in time goes with the template. It refuses connections to the template, because Postgres
+//! cannot clone a database that somebody uses.
 
 use std::str::FromStr;
+use std::sync::Mutex;
+use std::thread::JoinHandle;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
@@ -58,8 +61,13 @@ impl Cluster {
 
     /// A migrated database of one's own.
     pub async fn database(&self) -> Result<Database, Failure> {
-        self.named(&format!("arcadia_test_{}", Uuid::now_v7().simple()))
+        self.named(&format!("{}{}", self.prefix(), Uuid::now_v7().simple()))
             .await
+    }
+
+    /// What the names of this template's clones begin with.
+    fn prefix(&self) -> String {
+        format!("{}_", self.template.replace("template", "test"))
     }
 
     /// The same under a given name.
@@ -119,12 +127,20 @@ impl Template {
 
 impl Drop for Template {
     fn drop(&mut self) {
-        let name = &self.cluster.template;
-        let open = format!("ALTER DATABASE {name} WITH IS_TEMPLATE false;\n");
-        execute_at_the_end(
-            &self.cluster.url,
-            open + &format!("DROP DATABASE {name} WITH (FORCE)"),
-        );
+        let leaving = LEAVING.lock().map(|mut leaving| std::mem::take(&mut *leaving));
+        for database in leaving.unwrap_or_default() {
+            let _ = database.join();
+        }
+        let (url, name) = (self.cluster.url.clone(), self.cluster.template.clone());
+        let prefix = self.cluster.prefix();
+        let dropped = in_background(async move {
+            for clone in names(&url, &prefix).await? {
+                execute(&url, &format!("DROP DATABASE IF EXISTS {clone} WITH (FORCE)")).await?;
+            }
+            let open = format!("ALTER DATABASE {name} WITH IS_TEMPLATE false;\n");
+            execute(&url, &(open + &format!("DROP DATABASE {name} WITH (FORCE)"))).await
+        });
+        let _ = dropped.join();
     }
 }
 
@@ -169,25 +185,41 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        execute_at_the_end(
-            &self.server,
-            format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name),
-        );
+        // Nobody waits for it: Postgres may wait for a session that is just logging in, whose client may be another
+        // task of the runtime that drops this.
+        let (server, name) = (self.server.clone(), self.name.clone());
+        let dropping = in_background(async move {
+            execute(&server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await
+        });
+        if let Ok(mut leaving) = LEAVING.lock() {
+            leaving.push(dropping);
+        }
     }
 }
 
+/// Databases that are being dropped: whoever drops the template waits for them.
+static LEAVING: Mutex<Vec<JoinHandle<()>>> = Mutex::new(Vec::new());
+
 /// For destructors: on a thread of its own, because a runtime cannot be entered twice. A server that is gone
 /// took everything along.
-fn execute_at_the_end(server: &str, statements: String) {
-    let server = server.to_owned();
-    let executed = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .ok()?;
-        runtime.block_on(execute(&server, &statements)).ok()
-    });
-    let _ = executed.join();
+fn in_background(work: impl Future<Output = Result<(), Failure>> + Send + 'static) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        if let Ok(runtime) = runtime {
+            let _ = runtime.block_on(work);
+        }
+    })
+}
+
+/// The databases whose names begin with this.
+async fn names(url: &str, prefix: &str) -> Result<Vec<String>, Failure> {
+    let options = PgConnectOptions::from_str(url).doing("read a Postgres URL")?;
+    let mut connection: PgConnection = options.connect().await.doing("reach Postgres")?;
+    sqlx::query_scalar("SELECT datname::text FROM pg_database WHERE starts_with(datname::text, $1)")
+        .bind(prefix)
+        .fetch_all(&mut connection)
+        .await
+        .doing("list databases")
 }
 
 /// Makes the roles and the logins, as often as wanted and by as many at once.
