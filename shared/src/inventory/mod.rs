@@ -7,6 +7,7 @@
 
 mod apply;
 mod attribution;
+pub mod edit;
 mod membership;
 pub mod plan;
 mod projects;
@@ -26,9 +27,10 @@ use crate::digitalocean::{Account, Proof};
 use crate::kinds::{Kind, PROVIDER, Sighting};
 use crate::runs::Lease;
 
+pub use edit::{Classification, classify_project};
 pub use membership::{Member, Memberships, Settled, settle};
 pub use plan::Verdict;
-pub use projects::{Classification, classify_project, reconcile_projects};
+pub use projects::reconcile_projects;
 pub use stored::{Known, known};
 
 /// Changes written in one transaction at most: ten full pages.

@@ -65,7 +65,12 @@ async fn logins_have_their_roles_and_no_more() {
     for (login, member_of) in [
         (
             "arcadia_api_login",
-            vec!["arcadia_tenant", "arcadia_operator", "arcadia_api"],
+            vec![
+                "arcadia_tenant",
+                "arcadia_operator",
+                "arcadia_editor",
+                "arcadia_api",
+            ],
         ),
         ("arcadia_sync_login", vec!["arcadia_sync"]),
         ("arcadia_local_login", ROLES.to_vec()),

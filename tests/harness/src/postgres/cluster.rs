@@ -19,9 +19,10 @@ use crate::failure::{Doing, Failure};
 use super::server::PASSWORD;
 
 /// The roles that migrations grant to; a test holds them against the service's own list.
-pub const ROLES: [&str; 4] = [
+pub const ROLES: [&str; 5] = [
     "arcadia_tenant",
     "arcadia_operator",
+    "arcadia_editor",
     "arcadia_api",
     "arcadia_sync",
 ];
