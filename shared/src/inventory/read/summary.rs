@@ -85,7 +85,7 @@ async fn count(pool: &Pool, scope: &Scope) -> Result<Summary, sqlx::Error> {
         None => {
             sqlx::query_as!(
                 Count,
-                r#"SELECT deleted_at IS NOT NULL AS "deleted!", kind, tenant_id, attribution,
+                r#"SELECT deleted_at IS NOT NULL AS "deleted!", kind AS "kind?", tenant_id, attribution AS "attribution?",
                           GROUPING(kind, tenant_id, attribution) AS "grouping!", count(*) AS "resources!"
                    FROM cloud_resources
                    GROUP BY deleted_at IS NOT NULL, GROUPING SETS ((kind), (tenant_id), (attribution))"#
@@ -96,7 +96,7 @@ async fn count(pool: &Pool, scope: &Scope) -> Result<Summary, sqlx::Error> {
         Some(tenant) => {
             sqlx::query_as!(
                 Count,
-                r#"SELECT deleted_at IS NOT NULL AS "deleted!", kind, tenant_id, attribution,
+                r#"SELECT deleted_at IS NOT NULL AS "deleted!", kind AS "kind?", tenant_id, attribution AS "attribution?",
                           GROUPING(kind, tenant_id, attribution) AS "grouping!", count(*) AS "resources!"
                    FROM cloud_resources WHERE tenant_id = $1
                    GROUP BY deleted_at IS NOT NULL, GROUPING SETS ((kind), (tenant_id), (attribution))"#,

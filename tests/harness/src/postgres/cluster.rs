@@ -232,7 +232,8 @@ pub(crate) async fn make_logins(server: &str) -> Result<(), Failure> {
         ));
     };
     for role in ROLES {
-        tolerant(&format!("CREATE ROLE {role} NOLOGIN"));
+        // As the service makes them: what a role may become, it does not inherit.
+        tolerant(&format!("CREATE ROLE {role} NOLOGIN NOINHERIT"));
     }
     for (login, roles) in LOGINS {
         let options = format!("LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD '{PASSWORD}'");
