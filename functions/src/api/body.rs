@@ -228,7 +228,7 @@ mod tests {
             (r#"{"tenant_id": ["a"]}"#.to_owned(), vec!["tenant_id"]),
             ("{\"tenant_id\": \"a\\u0000\"}".to_owned(), vec!["tenant_id"]),
             (
-                format!("{{\"tenant_id\": \"{}\"}}", &long[..129]),
+                format!("{{\"tenant_id\": \"{}\"}}", "x".repeat(129)),
                 vec!["tenant_id"],
             ),
             (r#"{"reason": " "}"#.to_owned(), vec!["reason"]),

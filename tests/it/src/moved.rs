@@ -27,10 +27,12 @@ const FROM: (&str, &str) = TENANTS[3];
 const TO: (&str, &str) = TENANTS[0];
 const OTHER: (&str, &str) = TENANTS[2];
 
-/// Plants what only the present owner may know: a name, a tag, a size.
-async fn plant(stage: &mut Stage, row: &Stored, word: &str) {
-    let patch = json!({"name": format!("name-{word}"), "tags": [format!("tag-{word}")], "size_slug": format!("s-{word}")});
-    stage.sim.change("droplets", &row.provider_id, patch).unwrap();
+/// Plants what only the present owner may know: a name, a tag, a size; all at once, seen in one listing.
+async fn plant(stage: &mut Stage, rows: &[Stored], word: &str) {
+    for row in rows {
+        let patch = json!({"name": format!("name-{word}"), "tags": [format!("tag-{word}")], "size_slug": format!("s-{word}")});
+        stage.sim.change("droplets", &row.provider_id, patch).unwrap();
+    }
     stage.later(5).sync().await;
 }
 
@@ -63,14 +65,10 @@ async fn moved() -> Moved {
         .take(3)
         .collect();
     assert_eq!(rows.len(), 3);
-    for row in &rows {
-        plant(&mut stage, row, "canary-first").await;
-    }
+    plant(&mut stage, &rows, "canary-first").await;
     let before = stage.now;
     // What it is handed over with belongs to both.
-    for row in &rows[..2] {
-        plant(&mut stage, row, "handed").await;
-    }
+    plant(&mut stage, &rows[..2], "handed").await;
     stage.later(5);
     // By the operator's word.
     edit::attribute(&pool, rows[0].id, Some(TO.1), &by_ada(stage.now))
@@ -91,9 +89,7 @@ async fn moved() -> Moved {
     stage.later(5).run(&PROJECTS).await;
     stage.sim.clear_bodies();
     // The last one changes and changes hands in one event.
-    for row in &rows {
-        plant(&mut stage, row, "canary-second").await;
-    }
+    plant(&mut stage, &rows, "canary-second").await;
     let rows = stage
         .rows("droplet")
         .await

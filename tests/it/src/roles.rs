@@ -203,16 +203,15 @@ async fn statements(count: usize, seed: u64) {
     .fetch_all(&stage.pool)
     .await
     .unwrap();
-    let (ids, projects): (Vec<String>, Vec<(String, String, Option<String>)>) = (
-        sqlx::query_scalar("SELECT id::text FROM cloud_resources")
-            .fetch_all(&stage.pool)
-            .await
-            .unwrap(),
+    let ids: Vec<String> = sqlx::query_scalar("SELECT id::text FROM cloud_resources")
+        .fetch_all(&stage.pool)
+        .await
+        .unwrap();
+    let projects: Vec<(String, String, Option<String>)> =
         sqlx::query_as("SELECT id::text, provider_id, tenant_id FROM cloud_projects")
             .fetch_all(&stage.pool)
             .await
-            .unwrap(),
-    );
+            .unwrap();
     let api = login(&stage, "arcadia_api_login").await;
     let (mut answered, mut rows) = (0, 0);
     for _ in 0..count {
