@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::membership::Within;
 use super::plan::{self, Change, Live, Population, change, instant};
-use super::{Actor, BATCH, Error, Observation, Outcome, Proofs, apply, doubt, enter, membership, stored};
+use super::{Actor, Error, Observation, Outcome, Proofs, apply, doubt, enter, membership, stored};
 use crate::database::{Pool, lock_mirror};
 use crate::kinds::project::PROJECT;
 use crate::kinds::{PROVIDER, Sighting};
@@ -90,6 +90,7 @@ pub async fn reconcile_projects(
             let population = Population {
                 size: live.count(),
                 notable,
+                by_urn_only: false,
             };
             let marker = stored::marker(&mut door, &PROJECT).await?;
             let absence = plan::absent(&population, listing, &marker, Some(proofs), now, spacing);
@@ -168,9 +169,9 @@ pub async fn classify_project(
     let within = Within {
         project: Some(project_id),
         reason: Some(reason),
-        fallback: None,
+        ..Within::default()
     };
-    while membership::reattribute(&mut door, actor, &within, now).await? == BATCH {}
+    while membership::reattribute(&mut door, actor, &within, now).await? > 0 {}
     door.commit().await?;
     Ok(true)
 }

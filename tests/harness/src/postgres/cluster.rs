@@ -65,9 +65,11 @@ impl Cluster {
             .await
     }
 
-    /// What the names of this template's clones begin with.
+    /// What the names of this template's clones begin with: part of its own, because Postgres cuts names at 63 bytes.
     fn prefix(&self) -> String {
-        format!("{}_", self.template.replace("template", "test"))
+        let end: String = self.template.chars().rev().take(12).collect();
+        let end: String = end.chars().rev().collect();
+        format!("arcadia_test_{end}_")
     }
 
     /// The same under a given name.
