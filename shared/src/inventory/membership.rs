@@ -43,14 +43,11 @@ fn own_link<'d, D: Deserializer<'d>>(links: D) -> Result<Option<String>, D::Erro
 impl Member {
     /// What a row says of a thing that no listing tells of: its identity, and the region of a bucket.
     pub fn sighting(&self, kind: &Kind, provider_id: &str) -> Option<Sighting> {
-        let mut item = serde_json::json!({ "id": provider_id, "name": provider_id });
-        if let Some(region) = self
-            .links
-            .as_deref()
-            .and_then(|link| bucket_region(link, provider_id))
-        {
-            item["region"] = region.into();
-        }
+        let address = self.links.as_deref();
+        let item = match address.and_then(|link| bucket_region(link, provider_id)) {
+            Some(region) => serde_json::json!({ "id": provider_id, "name": provider_id, "region": region }),
+            None => serde_json::json!({ "id": provider_id, "name": provider_id }),
+        };
         self.is_certain()
             .then(|| Sighting::read(kind, &item.to_string()).ok())
             .flatten()
