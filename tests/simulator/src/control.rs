@@ -83,6 +83,7 @@ fn serve(state: &mut State, call: &Call) -> Outcome {
             state.world.forget_member(urn)?;
             done()
         }
+        ("GET", ["collections"]) => Ok((200, json!({"collections": state.world.described()}))),
         (_, ["collections", rest @ ..]) => match rest.iter().rposition(|part| *part == "items") {
             Some(at) => {
                 let (name, id) = rest.split_at(at);
@@ -148,6 +149,7 @@ fn settings(state: &mut State, body: Value) -> Outcome {
             }
             ("limits", word) if word == "off" || word == false => limits(false),
             ("limits", word) if word == "on" || word == true => limits(true),
+            ("volatile", word) if word == "on" || word == "off" => Value::from(word == "on"),
             (_, value) => value,
         };
         merged.insert(key, value);

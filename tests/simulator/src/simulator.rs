@@ -139,6 +139,11 @@ impl Simulator {
         self.world().item(collection, &id.to_string())
     }
 
+    /// What collections there are: `World::described`.
+    pub fn collections(&self) -> Vec<Value> {
+        self.world().described()
+    }
+
     /// (URN, project id) of everything alive.
     pub fn members(&self) -> Vec<(String, String)> {
         self.world().members()
@@ -175,6 +180,11 @@ impl Simulator {
 
     pub fn set_latency(&self, milliseconds: u64) {
         self.shared.lock().settings.latency_ms = milliseconds;
+    }
+
+    /// Let everything that changes by itself be different in every answer, or stop that.
+    pub fn set_volatile(&self, volatile: bool) {
+        self.shared.lock().settings.volatile = volatile;
     }
 
     pub fn set_limits(&self, limits: Limits) {

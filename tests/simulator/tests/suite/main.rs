@@ -12,12 +12,15 @@
 )]
 
 mod accounts;
+mod bonds;
 mod client;
 mod collections;
 mod control;
+mod estate;
 mod faults;
 mod faults_on_the_wire;
 mod limits;
 mod listings;
 mod projects;
+mod styles;
 mod worlds;
