@@ -58,17 +58,32 @@ async fn a_pass_that_missed_a_project_strikes_no_bucket() {
     stage.run(&PROJECTS).await;
     stage.sim.world().forget_member("do:space:bucket-0").unwrap();
     let default = stage.sim.project_id("default").unwrap();
-    for fault in [FaultKind::Status500, FaultKind::LostScope403, FaultKind::MissingKey] {
+    for fault in [
+        FaultKind::Status500,
+        FaultKind::LostScope403,
+        FaultKind::MissingKey,
+    ] {
         let path = format!("/v2/projects/{default}/resources");
         stage.sim.fault(Fault::new(fault).on(&path));
         let report = stage.later(15).run(&PROJECTS).await;
-        assert_eq!((report.outcome, verdict(&report)), (RunOutcome::Incomplete, "incomplete"));
+        assert_eq!(
+            (report.outcome, verdict(&report)),
+            (RunOutcome::Incomplete, "incomplete")
+        );
         stage.sim.clear_faults();
     }
     assert_eq!(stage.row(KIND, "bucket-0").await.strikes, 0);
     // Members that linger or whose service is down are neither gone nor news.
-    stage.sim.world().set_member_status("do:space:bucket-2", "service_down").unwrap();
-    stage.sim.world().set_member_status("do:space:bucket-3", "not_found").unwrap();
+    stage
+        .sim
+        .world()
+        .set_member_status("do:space:bucket-2", "service_down")
+        .unwrap();
+    stage
+        .sim
+        .world()
+        .set_member_status("do:space:bucket-3", "not_found")
+        .unwrap();
     let events = stage.event_count().await;
     stage.later(15).run(&PROJECTS).await;
     assert_eq!(stage.event_count().await, events);
@@ -83,7 +98,11 @@ async fn buckets_that_vanish_together_wait_for_the_operator_for_ever() {
     let mut stage = with(6).await;
     stage.run(&PROJECTS).await;
     for n in 0..6 {
-        stage.sim.world().forget_member(&format!("do:space:bucket-{n}")).unwrap();
+        stage
+            .sim
+            .world()
+            .forget_member(&format!("do:space:bucket-{n}"))
+            .unwrap();
     }
     // A day of identical passes: any other kind would have been released after an hour of them.
     for _ in 0..96 {
@@ -99,7 +118,10 @@ async fn a_type_that_nobody_has_described_is_kept_under_its_own_name() {
     stage.sim.assign("do:quantumThing-x:q:1", "default").unwrap();
     assert_eq!(stage.run(&PROJECTS).await.outcome, RunOutcome::Complete);
     let row = stage.row("quantumthing_x", "q:1").await;
-    assert_eq!((row.name.as_str(), row.attribution.as_str()), ("q:1", "membership"));
+    assert_eq!(
+        (row.name.as_str(), row.attribution.as_str()),
+        ("q:1", "membership")
+    );
     stage.sim.world().forget_member("do:quantumThing-x:q:1").unwrap();
     for _ in 0..3 {
         stage.later(15).run(&PROJECTS).await;

@@ -35,16 +35,19 @@ fn change_of(kind: &str) -> (Value, &'static str) {
         "nfs_share" => (json!({"size_gib": 9_000}), "/attrs/size_gib"),
         "addon" => (json!({"plan_slug": "enterprise"}), "/attrs/plan_slug"),
         "dedicated_inference" => (json!({"region": "sgp1"}), "/region"),
-        "autoscale_pool" | "firewall" | "vpc" | "vpc_peering" | "nat_gateway" | "partner_attachment" | "certificate"
-        | "uptime_check" | "ssh_key" | "spaces_key" | "genai_agent" | "knowledge_base" | "vector_db"
-        | "k8s_node_pool" => (json!({"name": "renamed"}), "/name"),
+        "autoscale_pool" | "firewall" | "vpc" | "vpc_peering" | "nat_gateway" | "partner_attachment"
+        | "certificate" | "uptime_check" | "ssh_key" | "spaces_key" | "genai_agent" | "knowledge_base"
+        | "vector_db" | "k8s_node_pool" => (json!({"name": "renamed"}), "/name"),
         other => panic!("what is to be changed of a {other}?"),
     }
 }
 
 /// Every kind that is listed.
 fn listed() -> impl Iterator<Item = &'static Kind> {
-    CATALOGUE.iter().copied().filter(|kind| !kind.is_known_by_urn_only())
+    CATALOGUE
+        .iter()
+        .copied()
+        .filter(|kind| !kind.is_known_by_urn_only())
 }
 
 /// The simulator's name for where things of a kind are.
@@ -140,11 +143,19 @@ async fn every_kind_walks_from_discovery_to_restoration() {
         all_complete(stage.later(60)).await;
     }
     stage.sim.set_volatile(false);
-    assert_eq!(stage.event_count().await, events, "{:?}", newest(&stage, events).await);
+    assert_eq!(
+        stage.event_count().await,
+        events,
+        "{:?}",
+        newest(&stage, events).await
+    );
 
     stage.later(60);
     for (kind, id, _) in &chosen {
-        stage.sim.change(&collection(kind), id, change_of(kind.name).0).unwrap();
+        stage
+            .sim
+            .change(&collection(kind), id, change_of(kind.name).0)
+            .unwrap();
     }
     all_complete(&stage).await;
     for (kind, id, _) in &chosen {
@@ -153,7 +164,14 @@ async fn every_kind_walks_from_discovery_to_restoration() {
         let to = patch.as_object().unwrap().values().next().unwrap();
         let to = to.get("slug").unwrap_or(to);
         assert_eq!(row.pointer(at), Some(to), "{}", kind.name);
-        assert_eq!(stage.events(row["id"].as_str().unwrap().parse().unwrap()).await.last().unwrap(), "updated");
+        assert_eq!(
+            stage
+                .events(row["id"].as_str().unwrap().parse().unwrap())
+                .await
+                .last()
+                .unwrap(),
+            "updated"
+        );
     }
 
     // Gone: three spaced complete listings and a proof, and not one less. What is inside goes before what holds it.
@@ -177,7 +195,12 @@ async fn every_kind_walks_from_discovery_to_restoration() {
     for (kind, id, _) in &chosen {
         let row = shown(&stage, kind, id).await;
         let events = stage.events(row["id"].as_str().unwrap().parse().unwrap()).await;
-        assert_eq!(events.iter().filter(|event| *event == "deleted").count(), 1, "{}: {events:?}", kind.name);
+        assert_eq!(
+            events.iter().filter(|event| *event == "deleted").count(),
+            1,
+            "{}: {events:?}",
+            kind.name
+        );
         assert!(kind.by_id.is_some(), "{} dies without a proof", kind.name);
     }
 
@@ -190,7 +213,14 @@ async fn every_kind_walks_from_discovery_to_restoration() {
     for (kind, id, _) in &chosen {
         let row = shown(&stage, kind, id).await;
         assert!(row["deleted_at"].is_null(), "{}", kind.name);
-        assert_eq!(stage.events(row["id"].as_str().unwrap().parse().unwrap()).await.last().unwrap(), "restored");
+        assert_eq!(
+            stage
+                .events(row["id"].as_str().unwrap().parse().unwrap())
+                .await
+                .last()
+                .unwrap(),
+            "restored"
+        );
     }
     invariants::hold(&stage.pool).await;
 }
@@ -216,17 +246,33 @@ async fn a_broken_page_of_any_kind_strikes_nobody() {
             stage.sim.destroy(&collection(kind), id_of(kind, item)).unwrap();
         }
     }
-    for fault in [FaultKind::Status500, FaultKind::MissingKey, FaultKind::TruncatedJson] {
+    for fault in [
+        FaultKind::Status500,
+        FaultKind::MissingKey,
+        FaultKind::TruncatedJson,
+    ] {
         for kind in listed() {
             let listing = &kind.listings[0];
-            stage.sim.fault(Fault::new(fault.clone()).exactly_on(&listing.collection.path));
+            stage
+                .sim
+                .fault(Fault::new(fault.clone()).exactly_on(&listing.collection.path));
         }
         stage.later(60);
         for worker in WORKERS {
             let Job::Kinds(kinds) = worker.job else { continue };
             let report = stage.run(worker).await;
-            assert_eq!(report.outcome, RunOutcome::Incomplete, "{}: {report:?}", worker.name);
-            assert_eq!(report.kinds.len(), kinds.len(), "{} stopped at a kind", worker.name);
+            assert_eq!(
+                report.outcome,
+                RunOutcome::Incomplete,
+                "{}: {report:?}",
+                worker.name
+            );
+            assert_eq!(
+                report.kinds.len(),
+                kinds.len(),
+                "{} stopped at a kind",
+                worker.name
+            );
             for done in &report.kinds {
                 assert_eq!(done.outcome.verdict.name(), "incomplete", "{}", done.kind);
             }
@@ -271,7 +317,9 @@ async fn what_answers_by_id_is_never_a_tombstone_of_any_kind() {
         if listing.collection.paging != shared::digitalocean::listing::Paging::Whole {
             address += "page=1&per_page=200";
         }
-        stage.sim.serve_body(address.trim_end_matches(['?', '&']), page(kind, &items));
+        stage
+            .sim
+            .serve_body(address.trim_end_matches(['?', '&']), page(kind, &items));
         hidden.push((kind, id_of(kind, &item)));
     }
     assert!(hidden.len() > 25);

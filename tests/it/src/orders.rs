@@ -37,7 +37,7 @@ async fn classify(stage: &Stage) {
     for (name, tenant) in TENANTS {
         let says = Classification {
             purpose: "tenant".to_owned(),
-            tenant_id: Some(tenant.to_owned()),
+            tenant_id: Some((*tenant).to_owned()),
         };
         let id = project(stage, name).await;
         let done = inventory::classify_project(&stage.pool, ADA, id, &says, "as agreed", stage.now).await;
@@ -113,7 +113,10 @@ async fn what_belongs_to_something_moves_with_it_in_the_same_pass() {
         assert_eq!(row.tenant_id.as_deref(), Some(*tenant), "{kind}");
     }
     let row = stage.row("snapshot", &snapshot.provider_id).await;
-    assert_eq!((row.attribution.as_str(), row.version), ("parent", snapshot.version + 1));
+    assert_eq!(
+        (row.attribution.as_str(), row.version),
+        ("parent", snapshot.version + 1)
+    );
     invariants::hold(&stage.pool).await;
 }
 
