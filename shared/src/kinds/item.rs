@@ -54,11 +54,10 @@ impl<'i> Item<'i> {
         self.fields.contains_key(first)
     }
 
-    /// The id by which a walk tells items of any kind apart.
+    /// The id by which a walk tells items apart.
     pub(super) fn id(&mut self) -> Result<String, Unreadable> {
-        ["id", "uuid", "name"]
-            .into_iter()
-            .find_map(|path| self.at(path).and_then(plain_id))
+        self.at("id")
+            .and_then(plain_id)
             .ok_or_else(|| refuse("it has no id"))
     }
 }

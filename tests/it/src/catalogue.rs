@@ -54,8 +54,8 @@ fn listed() -> impl Iterator<Item = &'static Kind> {
 fn collection(kind: &Kind) -> String {
     let listing = &kind.listings[0];
     let path = match listing.holds {
-        Holds::Under { path, .. } => path.replace("{parent}", "{database}"),
-        Holds::Inside(list) => format!("{}/{{cluster}}/{list}", listing.collection.path),
+        Holds::Under { path, .. } => path.replace("{parent}/", ""),
+        Holds::Inside(list) => format!("{}/{list}", listing.collection.path),
         Holds::Items | Holds::Only { .. } => listing.collection.path.to_string(),
     };
     path.trim_start_matches("/v2/").to_owned()
@@ -241,15 +241,19 @@ async fn newest(stage: &Stage, before: i64) -> Vec<Value> {
 async fn a_broken_page_of_any_kind_strikes_nobody() {
     let mut stage = Stage::with(Scenario::Default).await;
     all_complete(&stage).await;
+    // One of each is really gone, so that somebody would be struck by a page that is wrongly believed.
     for kind in listed() {
-        if let Some(item) = there(&stage, kind).last() {
-            stage.sim.destroy(&collection(kind), id_of(kind, item)).unwrap();
+        let items = there(&stage, kind);
+        if items.len() > 1 {
+            let id = id_of(kind, items.last().unwrap());
+            stage.sim.destroy(&collection(kind), id).unwrap();
         }
     }
+    // Broken for good: what may mend by itself is asked for again, and has its own test.
     for fault in [
-        FaultKind::Status500,
-        FaultKind::MissingKey,
-        FaultKind::TruncatedJson,
+        FaultKind::ItemWithoutId,
+        FaultKind::ItemNotObject,
+        FaultKind::DuplicateItem,
     ] {
         for kind in listed() {
             let listing = &kind.listings[0];
