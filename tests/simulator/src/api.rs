@@ -1,6 +1,6 @@
 //! The API that DigitalOcean documents: `/v2/…`.
 //!
-//! Called by `gate` once a request is let in. Routes come from the collections' definitions; only account,
+//! Called by `gate` once a request is let in. Routes come from the collections' definitions; only account, money,
 //! memberships and the making of projects have lines of their own. It refuses everything it has no route for with DO's 404, and what
 //! the token's scopes do not allow with its 403.
 
@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     answer::Answer,
+    billing::answers::{self as billing, Billed},
     call::{Call, Window},
     collection::{Collection, Item},
     definition::{OwnLimit, Paging},
@@ -32,6 +33,8 @@ enum Route {
     Members(String),
     CreateProject,
     Assign(String),
+    /// A path below `/v2/customers/my`.
+    Billing(Vec<String>),
     /// The path is known, the method is not.
     Method,
     Nothing,
@@ -58,7 +61,11 @@ pub fn own_limit(world: &World, call: &Call) -> Option<(String, OwnLimit)> {
 
 /// Whether the request is for a list, which some faults need.
 pub fn is_list(world: &World, call: &Call) -> bool {
-    matches!(route(world, call), Route::List(_) | Route::Members(_))
+    match route(world, call) {
+        Route::List(_) | Route::Members(_) => true,
+        Route::Billing(path) => billing::is_list(&path),
+        _ => false,
+    }
 }
 
 fn route(world: &World, call: &Call) -> Route {
@@ -81,6 +88,9 @@ fn route(world: &World, call: &Call) -> Route {
                 parent: None,
             };
             Route::One(target, world.default_project().to_owned())
+        }
+        ["v2", "customers", "my", rest @ ..] if get => {
+            Route::Billing(rest.iter().map(|part| (*part).to_owned()).collect())
         }
         path => match (listed(world, path), get) {
             (None, _) => Route::Nothing,
@@ -149,7 +159,7 @@ impl Request<'_> {
                 self.need(&["project:read"])?;
                 let rows = self.member_rows(world, &project, &Map::new());
                 let (whole, rows) = (|item: &Arc<Item>| item.bytes.clone(), Cow::Owned(rows));
-                let answer = self.envelope(("resources", "urn"), Paging::Paged, rows, &whole)?;
+                let answer = self.envelope(("resources", "urn"), Paging::Paged, rows, Vec::new(), &whole)?;
                 effects::afterwards(self.kind, world, &Listed::Members(project));
                 Ok(answer)
             }
@@ -159,8 +169,21 @@ impl Request<'_> {
                 Ok(Answer::json(201, &json!({ "project": project })))
             }
             Route::Assign(project) => self.assign(world, &project),
+            Route::Billing(path) => self.billing(world, &path),
             Route::Method => Err(Problem::new(405, "method_not_allowed", "Not with this method.")),
             Route::Nothing => Err(Problem::not_found()),
+        }
+    }
+
+    fn billing(&self, world: &mut World, path: &[String]) -> Result<Answer, Problem> {
+        self.need(&["billing:read"])?;
+        match world.ledger.answer(path, self.call.window()?)? {
+            Billed::Whole(answer) => Ok(answer),
+            Billed::List(list) => {
+                let (whole, rows) = (|item: &Arc<Item>| item.bytes.clone(), Cow::Owned(list.rows));
+                let keys = (list.root, list.id_field);
+                self.envelope(keys, Paging::Paged, rows, list.beside, &whole)
+            }
         }
     }
 
@@ -205,7 +228,9 @@ impl Request<'_> {
         let root = address.map_or(definition.root.as_str(), |address| address.root.as_str());
         let shown = Shown::of(collection, self.eyes(world, Some(self.call)));
         let keys = (root, definition.id.field.as_str());
-        self.envelope(keys, definition.paging, rows, &|item| shown.bytes(item))
+        self.envelope(keys, definition.paging, rows, Vec::new(), &|item| {
+            shown.bytes(item)
+        })
     }
 
     fn envelope(
@@ -213,6 +238,7 @@ impl Request<'_> {
         (root, id_field): (&str, &str),
         paging: Paging,
         rows: Cow<'_, [Arc<Item>]>,
+        more: Vec<(&'static str, Value)>,
         shown: &dyn Fn(&Arc<Item>) -> Bytes,
     ) -> Result<Answer, Problem> {
         let paged = paging != Paging::Unpaged;
@@ -250,6 +276,7 @@ impl Request<'_> {
             style: paging,
             total: Some(Value::from(total)),
             links: Some(Links::new(window.page, last, |number| self.call.page_url(number))),
+            more,
             number: window.page,
             pages: last,
         };
@@ -337,6 +364,7 @@ impl Request<'_> {
             style: Paging::Unpaged,
             total: None,
             links: None,
+            more: Vec::new(),
             number: 1,
             pages: 1,
         };

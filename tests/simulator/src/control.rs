@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     answer::Answer,
+    billing::Ledger,
     call::Call,
     churn::Churn,
     faults::{FAULT_NAMES, Fault},
@@ -83,6 +84,7 @@ fn serve(state: &mut State, call: &Call) -> Outcome {
             state.world.forget_member(urn)?;
             done()
         }
+        (method, ["billing", path @ ..]) => Ledger::control(&mut state.world, method, path, call.json()?),
         ("GET", ["collections"]) => Ok((200, json!({"collections": state.world.described()}))),
         (_, ["collections", rest @ ..]) => match rest.iter().rposition(|part| *part == "items") {
             Some(at) => {

@@ -46,5 +46,8 @@ pub const FIXTURES: &[&str] = &[
 /// Members of projects that no collection lists.
 pub const MEMBERS: &str = include_str!("../fixtures/members.json");
 
+/// Prices, and the months that there are invoices for.
+pub const BILLING: &str = include_str!("../fixtures/billing.json");
+
 /// Who the account is.
 pub const ACCOUNT: &str = include_str!("../fixtures/account.json");

@@ -7,6 +7,7 @@
 mod address;
 mod answer;
 mod api;
+mod billing;
 mod bonds;
 mod call;
 mod chance;

@@ -25,6 +25,8 @@ pub struct Page {
     /// How many items there are on all pages; none: a fault.
     pub total: Option<Value>,
     pub links: Option<Links>,
+    /// What this list alone has beside it (the preview of the running month).
+    pub more: Vec<(&'static str, Value)>,
     /// Which page this is, and of how many.
     pub number: u64,
     pub pages: u64,
@@ -113,6 +115,7 @@ impl Page {
             ],
             Paging::TotalBeside => [None, total.map(|total| ("total", total.clone()))],
         };
-        members.into_iter().flatten().collect()
+        let more = self.more.iter().cloned();
+        more.chain(members.into_iter().flatten()).collect()
     }
 }

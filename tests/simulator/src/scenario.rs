@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
+    billing::Ledger,
     chance,
     definition::Synthetic,
     fixtures::{ACCOUNT, MEMBERS},
@@ -98,7 +99,10 @@ fn lay_out(seed: u64, scenario: Scenario, account: Value, fixtures: &[String]) -
         }
     }
     match scenario {
-        Scenario::Default => file_members(&mut world)?,
+        Scenario::Default => {
+            file_members(&mut world)?;
+            world.ledger = Ledger::of_year(&world)?;
+        }
         Scenario::Scale { droplets } => fill(&mut world, droplets)?,
         Scenario::Empty => {}
     }

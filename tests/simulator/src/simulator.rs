@@ -144,6 +144,26 @@ impl Simulator {
         self.world().described()
     }
 
+    /// Balance, invoices and history: `World::billing`.
+    pub fn billing(&self) -> Value {
+        self.world().billing()
+    }
+
+    /// Add an invoice: `World::add_invoice`, the README's table has what it may say.
+    pub fn add_invoice(&self, spec: Value) -> Result<Value, Problem> {
+        self.world().add_invoice(spec)
+    }
+
+    /// Change an invoice's amount, file or format; by uuid or `preview`.
+    pub fn change_invoice(&self, uuid: &str, patch: Value) -> Result<(), Problem> {
+        self.world().change_invoice(uuid, patch)
+    }
+
+    /// Change the balance; what is left out stays.
+    pub fn change_balance(&self, patch: Value) -> Result<(), Problem> {
+        self.world().change_balance(patch)
+    }
+
     /// (URN, project id) of everything alive.
     pub fn members(&self) -> Vec<(String, String)> {
         self.world().members()

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    billing::Ledger,
     bonds, chance, clock,
     collection::{Collection, Making},
     kind,
@@ -33,6 +34,7 @@ pub struct World {
     pub(crate) collections: Vec<Collection>,
     members: Members,
     default_project: String,
+    pub(crate) ledger: Ledger,
 }
 
 impl World {
@@ -48,6 +50,7 @@ impl World {
             collections: kinds.into_iter().map(Collection::new).collect(),
             members: Members::default(),
             default_project: String::new(),
+            ledger: Ledger::empty(seed)?,
         })
     }
 

@@ -12,6 +12,7 @@
 )]
 
 mod accounts;
+mod billing;
 mod bonds;
 mod client;
 mod collections;
