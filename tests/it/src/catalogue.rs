@@ -61,8 +61,8 @@ fn collection(kind: &Kind) -> String {
     path.trim_start_matches("/v2/").to_owned()
 }
 
-/// The things of a kind that there are.
-fn there(stage: &Stage, kind: &Kind) -> Vec<Value> {
+/// The things of a kind that there are, as the simulator has them.
+pub fn there(stage: &Stage, kind: &Kind) -> Vec<Value> {
     let mut items = stage.sim.items(&collection(kind));
     if let Holds::Only { field, value } = kind.listings[0].holds {
         items.retain(|item| item[field] == value);
@@ -70,7 +70,8 @@ fn there(stage: &Stage, kind: &Kind) -> Vec<Value> {
     items
 }
 
-fn id_of(kind: &Kind, item: &Value) -> String {
+/// DigitalOcean's id of an item.
+pub fn id_of(kind: &Kind, item: &Value) -> String {
     match &item[kind.id] {
         Value::String(id) => id.clone(),
         Value::Number(id) => id.to_string(),
