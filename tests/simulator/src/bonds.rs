@@ -5,7 +5,7 @@
 //! new one once it has been moved. Which collection does what stands in the fixtures. Called by `World`
 //! under the lock. It refuses to touch a membership.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -109,7 +109,7 @@ impl World {
         if let Some(id) = self.names.get(&(collection.kind.name.clone(), name.to_owned())) {
             return Some(id.clone());
         }
-        let named = |item: &&std::sync::Arc<Item>| {
+        let named = |item: &&Arc<Item>| {
             let object = item.object();
             let at = |path: &str| object.get(path).is_some_and(|value| value == name);
             let in_spec = object.get("spec").and_then(|spec| spec.get("name"));
@@ -140,7 +140,7 @@ impl World {
 
     /// After an item was made.
     pub(crate) fn bind(&mut self, name: &str, item: &Item, created_at: &str) -> Result<(), Problem> {
-        let kind = std::sync::Arc::clone(&self.collection(name)?.kind);
+        let kind = Arc::clone(&self.collection(name)?.kind);
         let bonds = &kind.definition.bonds;
         if bonds.listed_in.is_empty() && bonds.twin.is_none() {
             return Ok(());
@@ -169,7 +169,7 @@ impl World {
 
     /// After an item was changed: its twin shows the same.
     pub(crate) fn rebind(&mut self, name: &str, item: &Item) -> Result<(), Problem> {
-        let kind = std::sync::Arc::clone(&self.collection(name)?.kind);
+        let kind = Arc::clone(&self.collection(name)?.kind);
         let Some(twin) = &kind.definition.bonds.twin else {
             return Ok(());
         };
@@ -186,7 +186,7 @@ impl World {
 
     /// After an item was destroyed.
     pub(crate) fn unbind(&mut self, name: &str, item: &Item) -> Result<(), Problem> {
-        let kind = std::sync::Arc::clone(&self.collection(name)?.kind);
+        let kind = Arc::clone(&self.collection(name)?.kind);
         if !kind.definition.bonds.listed_in.is_empty() {
             let object = item.object();
             for listed in kind.definition.bonds.listed_in.iter() {
@@ -197,7 +197,7 @@ impl World {
         }
         let mut orphans = Vec::new();
         for store in &mut self.collections {
-            let other = std::sync::Arc::clone(&store.kind);
+            let other = Arc::clone(&store.kind);
             for (field, _) in other
                 .definition
                 .bonds

@@ -33,10 +33,11 @@ impl Money {
     pub fn parse(text: &str) -> Option<Self> {
         let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
         let (whole, decimals) = digits.split_once('.').unwrap_or((digits, ""));
-        if decimals.len() > 4 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if decimals.len() > 4 || !digits(decimals) || !digits(whole) {
             return None;
         }
-        let whole: i64 = whole.parse().ok().filter(|whole| *whole >= 0)?;
+        let whole: i64 = whole.parse().ok()?;
         let decimals: i64 = format!("{decimals:0<4}").parse().ok()?;
         Some(Self(sign * (whole.checked_mul(10_000)?.checked_add(decimals)?)))
     }
