@@ -3,7 +3,7 @@
 //! or not at all.
 //!
 //! In the end, after a quiet hour, the mirror is the account: the same things, alive, by kind, id and project; and
-//! the events replay to the table. The suite plays four hours of it, `make prove` the week.
+//! the events replay to the table. The suite plays a day of it, `make prove` the week.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -124,10 +124,11 @@ async fn play(seed: u64, length: TimeDelta) {
             stage.sim.clear_faults();
         }
     }
-    // A quiet time: everything is listed whole, often enough to strike what is gone.
+    // A quiet time: everything is listed whole, often enough to strike what is gone, a suspicion of so much missing at
+    // once included: that takes four identical runs to be believed.
     stage.sim.clear_faults();
     stage.sim.set_volatile(false);
-    for _ in 0..5 {
+    for _ in 0..10 {
         stage.later(61);
         for worker in WORKERS {
             stage.run(worker).await;
@@ -155,8 +156,7 @@ async fn check(stage: &Stage, seed: u64) {
             .filter(|row| row.deleted_at.is_none())
             .map(|row| row.provider_id.clone())
             .collect();
-        let marker = stage.marker(kind.name).await;
-        assert_eq!(alive, there, "seed {seed}: {}: {marker}", kind.name);
+        assert_eq!(alive, there, "seed {seed}: {}", kind.name);
     }
     for (urn, project) in stage.sim.members() {
         let urn = shared::kinds::urn::parse(&urn).unwrap();
@@ -175,8 +175,8 @@ async fn check(stage: &Stage, seed: u64) {
 }
 
 #[tokio::test]
-async fn four_hours_of_everything_end_in_the_truth() {
-    play(0x5eed, TimeDelta::hours(4)).await;
+async fn a_day_of_everything_ends_in_the_truth() {
+    play(0x5eed, TimeDelta::days(1)).await;
 }
 
 #[tokio::test]
