@@ -9,7 +9,7 @@ HARNESS := target/debug/harness
 BUILD_FOR ?= $(if $(shell rustup target list --installed 2>/dev/null | grep aarch64-unknown-linux-gnu),--arm64,--x86-64)
 
 .DEFAULT_GOAL := help
-.PHONY: help bins run test prove bench check prepare build
+.PHONY: help bins run test prove bench check prepare openapi build
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -37,6 +37,9 @@ check: bins ## formatting, lints, bans and licences, prepared queries
 
 prepare: ## write .sqlx, after a query or a migration has changed
 	@cargo run --quiet --package harness --no-default-features --target-dir .local/target-prepare -- prepare
+
+openapi: ## write docs/openapi.json, after a route or its description has changed
+	@cargo run --quiet --example openapi > .local/openapi.json && mv .local/openapi.json docs/openapi.json
 
 build: bins ## release binaries as AWS runs them, in target/lambda
 	@PATH="$$($(HARNESS) tools cargo-lambda ziglang):$$PATH" cargo lambda build --release $(BUILD_FOR) --package functions

@@ -5,6 +5,8 @@
 //! schema that is too old. Nothing but `migrate` takes a session-level lock: a frozen sandbox would keep it
 //! for ever. Limits on time are part of the connection, so that what a frozen sandbox holds is given back.
 
+mod reading;
+
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -16,35 +18,39 @@ use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transacti
 use tracing::log::LevelFilter;
 use url::Url;
 
-use crate::auth::Scope;
 use crate::config::{DatabaseConfig, Source};
 use crate::secrets::{SecretError, Secrets};
+
+pub use reading::ReadError;
+pub(crate) use reading::read_as;
 
 /// Every migration, compiled in.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
 /// Roles of the cluster that the migrations grant to. They cannot log in; logins are members of them.
-pub const ROLES: [&str; 4] = [
+pub const ROLES: [&str; 5] = [
     "arcadia_tenant",
     "arcadia_operator",
+    "arcadia_editor",
     "arcadia_api",
     "arcadia_sync",
 ];
 
 /// Makes [`ROLES`]. They belong to the cluster, so two databases may do this at the same moment: lost races are fine.
-/// `arcadia_api` may become a tenant or the operator and inherits nothing of either: a read that forgets to is refused.
+/// `arcadia_api` may become a tenant, the operator or the editor and inherits nothing of any: a read that forgets to is
+/// refused.
 /// Nobody but the owner makes temporary tables: one could stand before a view of the same name.
 const MAKE_ROLES: &str = "
 DO $$
 DECLARE role text;
 BEGIN
-    FOREACH role IN ARRAY ARRAY['arcadia_tenant', 'arcadia_operator', 'arcadia_api', 'arcadia_sync'] LOOP
+    FOREACH role IN ARRAY ARRAY['arcadia_tenant', 'arcadia_operator', 'arcadia_editor', 'arcadia_api', 'arcadia_sync'] LOOP
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', role);
         EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
         END;
     END LOOP;
-    FOREACH role IN ARRAY ARRAY['arcadia_tenant', 'arcadia_operator'] LOOP
+    FOREACH role IN ARRAY ARRAY['arcadia_tenant', 'arcadia_operator', 'arcadia_editor'] LOOP
         IF NOT pg_has_role('arcadia_api', role, 'MEMBER') THEN
             BEGIN
                 EXECUTE format('GRANT %I TO arcadia_api', role);
@@ -352,28 +358,15 @@ pub(crate) async fn lock_mirror(pool: &Pool) -> Result<Transaction<'static, Post
     }
 }
 
-/// A read-only transaction in which row-level security lets through what the scope may see, and nothing else,
-/// whatever the query says.
+/// The same as the operator who edits: the API's login becomes `arcadia_editor`, which may change whose things are and
+/// nothing else.
 ///
 /// # Errors
-/// When the database cannot be used.
-pub(crate) async fn read_as(
-    pool: &Pool,
-    scope: &Scope,
-) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
-    match scope.tenant() {
-        None => {
-            let statement = "SET TRANSACTION READ ONLY; SET LOCAL ROLE arcadia_operator";
-            sqlx::raw_sql(statement).execute(&mut *transaction).await?;
-        }
-        Some(tenant) => {
-            let statement = "SET TRANSACTION READ ONLY; SET LOCAL ROLE arcadia_tenant";
-            sqlx::raw_sql(statement).execute(&mut *transaction).await?;
-            sqlx::query_scalar!("SELECT set_config('app.tenant', $1, true)", tenant)
-                .fetch_one(&mut *transaction)
-                .await?;
-        }
-    }
+/// As [`lock_mirror`].
+pub(crate) async fn lock_mirror_to_edit(pool: &Pool) -> Result<Transaction<'static, Postgres>, LockError> {
+    let mut transaction = lock_mirror(pool).await?;
+    sqlx::raw_sql("SET LOCAL ROLE arcadia_editor")
+        .execute(&mut *transaction)
+        .await?;
     Ok(transaction)
 }

@@ -35,6 +35,21 @@ impl Caller {
     }
 }
 
+impl Caller {
+    /// A tenant may name itself, and nobody else. The answer is the same whether or not there is such a tenant.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn may_name(&self, tenant: Option<&str>) -> Result<(), Problem> {
+        match (self.scope().tenant(), tenant) {
+            (Some(own), Some(asked)) if own != asked => {
+                Err(Problem::forbidden("A tenant can ask for its own things only."))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Operator {
     /// What may be seen: everything.
     pub fn scope(&self) -> &Scope {

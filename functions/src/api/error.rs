@@ -11,17 +11,50 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::auth::Refusal;
+use shared::database::DatabaseError;
+use shared::inventory::edit::EditError;
 use shared::inventory::read::ReadError;
 
 use super::state::NotReady;
 
-/// One parameter and what is wrong with it.
+/// One parameter, or one member of a body, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Invalid {
-    /// Its name as the caller wrote it.
-    pub parameter: String,
+    /// The parameter's name as the caller wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
+    /// The member's name as the caller wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
     /// One sentence, without its subject.
     pub detail: String,
+}
+
+impl Invalid {
+    /// A parameter.
+    pub fn parameter(name: &str, detail: &str) -> Self {
+        Self {
+            parameter: Some(name.to_owned()),
+            member: None,
+            detail: detail.to_owned(),
+        }
+    }
+
+    /// A member of the body.
+    pub fn member(name: &str, detail: &str) -> Self {
+        Self {
+            parameter: None,
+            member: Some(name.to_owned()),
+            detail: detail.to_owned(),
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.parameter
+            .as_deref()
+            .or(self.member.as_deref())
+            .unwrap_or_default()
+    }
 }
 
 /// What went wrong, for the caller, and why, for the log.
@@ -63,13 +96,54 @@ impl Problem {
 
     /// Parameters that are unknown, repeated or not readable. At least one.
     pub fn parameters(errors: Vec<Invalid>) -> Self {
-        let names: Vec<&str> = errors.iter().map(|error| error.parameter.as_str()).collect();
+        let names: Vec<&str> = errors.iter().map(Invalid::name).collect();
         let detail = format!("These query parameters cannot be used: {}.", names.join(", "));
         let title = "Invalid query parameters";
         Self {
             errors,
             ..Self::new(StatusCode::BAD_REQUEST, "invalid-parameters", title, detail)
         }
+    }
+
+    /// Members of a body that are unknown, missing or not what they should be. At least one.
+    pub fn members(errors: Vec<Invalid>) -> Self {
+        let names: Vec<&str> = errors.iter().map(Invalid::name).collect();
+        let detail = format!("These members of the body cannot be used: {}.", names.join(", "));
+        let (status, title) = (StatusCode::UNPROCESSABLE_ENTITY, "Invalid members");
+        Self {
+            errors,
+            ..Self::new(status, "invalid-members", title, detail)
+        }
+    }
+
+    /// Nothing of this name that the caller may see.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
+    }
+
+    /// What is asked for does not go with how things are.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", "Conflict", detail)
+    }
+
+    /// None of the forms that the caller accepts.
+    pub fn not_acceptable(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::NOT_ACCEPTABLE,
+            "not-acceptable",
+            "Not acceptable",
+            detail,
+        )
+    }
+
+    /// Somebody was quicker.
+    pub fn overtaken(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::PRECONDITION_FAILED,
+            "precondition-failed",
+            "Precondition failed",
+            detail,
+        )
     }
 
     /// Not an HTTP request, or not one that can be read.
@@ -215,11 +289,34 @@ impl From<NotReady> for Problem {
     }
 }
 
+impl From<DatabaseError> for Problem {
+    fn from(error: DatabaseError) -> Self {
+        Self::unavailable(error)
+    }
+}
+
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Away(cause) => Self::unavailable(cause),
             ReadError::Fault(cause) => Self::internal(cause),
+        }
+    }
+}
+
+impl From<EditError> for Problem {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::Missing => Self::not_found("There is nothing of this name or id."),
+            EditError::Deleted => {
+                Self::conflict("It is deleted, and what is deleted stays as it was until it is seen again.")
+            }
+            EditError::NotSuspect => Self::conflict("This kind is not suspect: there is nothing to release."),
+            EditError::Overtaken(version) => Self::overtaken(format!(
+                "It is at version {version} now, which If-Match does not name. Read it again, and decide again."
+            )),
+            EditError::Busy => Self::unavailable(error),
+            EditError::Database(error) => error.into(),
         }
     }
 }

@@ -9,13 +9,18 @@
 
 pub mod access;
 mod answer;
+mod body;
+pub mod document;
 pub mod error;
+mod etag;
 pub mod event;
+pub mod form;
 pub mod page;
 pub mod query;
 mod router;
 pub mod routes;
 mod state;
+mod values;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,7 +34,7 @@ use tokio::time::timeout;
 
 use crate::worker;
 
-pub use router::router;
+pub use router::{operations, router};
 pub use state::{NotReady, State};
 
 /// How long a cold start may prepare before it asks for its first event.

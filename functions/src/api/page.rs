@@ -13,11 +13,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Datelike};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::inventory::read::{Key, Place, Position, Sort};
 use uuid::Uuid;
 
 use super::error::Problem;
+use super::form::{Form, csv_line};
 use super::query::Parameters;
 
 const DEFAULT_LIMIT: usize = 100;
@@ -38,7 +39,7 @@ fn read_limit(text: &str) -> Result<usize, &'static str> {
         .ok_or("must be a whole number from 1 to 500")
 }
 
-/// The `cursor` parameter.
+/// The `cursor` parameter of a list in this order.
 pub fn cursor(parameters: &mut Parameters, sort: Sort) -> Option<Position> {
     let fingerprint = parameters.fingerprint();
     parameters.parsed("cursor", |text| decode(text, fingerprint, sort.key))
@@ -102,19 +103,39 @@ pub fn answer<T: Serialize>(
     more: bool,
     position: impl Fn(&T) -> Position,
 ) -> Result<Response, Problem> {
-    let mut body = b"{\"data\":[".to_vec();
-    let mut weight = 0;
+    answer_in(Form::Json, &[], parameters, limit, items, more, position)
+}
+
+/// As many of the items as fit, in this form; `columns` are those of CSV.
+///
+/// # Errors
+/// 500, if an item cannot be written as JSON.
+pub fn answer_in<T: Serialize>(
+    form: Form,
+    columns: &[&str],
+    parameters: &Parameters,
+    limit: usize,
+    items: &[T],
+    more: bool,
+    position: impl Fn(&T) -> Position,
+) -> Result<Response, Problem> {
+    let (mut body, between): (Vec<u8>, &[u8]) = match form {
+        Form::Json => (b"{\"data\":[".to_vec(), b","),
+        Form::Ndjson => (Vec::new(), b""),
+        Form::Csv => (format!("{}\r\n", columns.join(",")).into_bytes(), b""),
+    };
+    let mut weight = weigh(&body);
     let mut last = None;
     let mut cut = false;
     for item in items {
-        let text = serde_json::to_vec(item).map_err(Problem::internal)?;
+        let text = written(form, columns, item)?;
         weight += weigh(&text);
         if last.is_some() {
             cut = weight > LARGEST_PAGE;
             if cut {
                 break;
             }
-            body.push(b',');
+            body.extend(between);
         }
         body.extend(text);
         last = Some(item);
@@ -122,30 +143,46 @@ pub fn answer<T: Serialize>(
     let next = last
         .filter(|_| more || cut)
         .map(|item| encode(&position(item), parameters.fingerprint()));
-    let page = json!({ "next_cursor": next, "limit": limit });
-    body.extend(format!("],\"page\":{page}}}").into_bytes());
+    if form == Form::Json {
+        let page = json!({ "next_cursor": next, "limit": limit });
+        body.extend(format!("],\"page\":{page}}}").into_bytes());
+    }
 
     let mut response = Body::from(body).into_response();
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
     let link = next.map(|cursor| format!("<{}>; rel=\"next\"", parameters.with_cursor(&cursor)));
     if let Some(link) = link.and_then(|link| HeaderValue::try_from(link).ok()) {
-        response.headers_mut().insert(LINK, link);
+        headers.insert(LINK, link);
     }
     Ok(response)
 }
 
-/// What an item costs in Lambda's answer: the body is a string there, so quotes and backslashes are escaped.
+fn written<T: Serialize>(form: Form, columns: &[&str], item: &T) -> Result<Vec<u8>, Problem> {
+    let text = serde_json::to_vec(item).map_err(Problem::internal)?;
+    match form {
+        Form::Json => Ok(text),
+        Form::Ndjson => Ok([text.as_slice(), b"\n"].concat()),
+        Form::Csv => {
+            let item: Value = serde_json::from_slice(&text).map_err(Problem::internal)?;
+            Ok(csv_line(columns.iter().map(|column| item.get(column))).into_bytes())
+        }
+    }
+}
+
+/// What an item costs in Lambda's answer: the body is a string there, so quotes, backslashes and ends of lines are
+/// escaped.
 fn weigh(text: &[u8]) -> usize {
-    text.len() + text.iter().filter(|byte| matches!(byte, b'"' | b'\\')).count()
+    let escaped = text
+        .iter()
+        .filter(|byte| matches!(byte, b'"' | b'\\' | b'\n' | b'\r'));
+    text.len() + escaped.count()
 }
 
 #[cfg(test)]
 mod tests {
     use axum::extract::Request;
     use chrono::Utc;
-    use serde_json::Value;
 
     use super::*;
 

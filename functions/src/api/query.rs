@@ -22,6 +22,18 @@ const LONGEST_CURSOR: usize = 2_048;
 /// How many culprits are named at once.
 const MOST_ERRORS: usize = 16;
 
+/// What a parameter is known by: a route's parameters are its documentation too.
+pub trait Named {
+    /// Its name in the query.
+    fn name(&self) -> &'static str;
+}
+
+impl Named for &'static str {
+    fn name(&self) -> &'static str {
+        self
+    }
+}
+
 /// The parameters of one request.
 #[derive(Debug)]
 pub struct Parameters {
@@ -32,7 +44,7 @@ pub struct Parameters {
 
 impl Parameters {
     /// Takes the query apart. What is wrong is kept for [`Parameters::check`].
-    pub fn of(request: &Request, known: &[&'static str]) -> Self {
+    pub fn of(request: &Request, known: &[impl Named]) -> Self {
         let stage = request
             .extensions()
             .get()
@@ -41,7 +53,7 @@ impl Parameters {
         Self::parse(path, request.uri().query().unwrap_or_default(), known)
     }
 
-    fn parse(path: String, query: &str, known: &[&'static str]) -> Self {
+    fn parse(path: String, query: &str, known: &[impl Named]) -> Self {
         let mut parameters = Self {
             path,
             values: BTreeMap::new(),
@@ -52,12 +64,12 @@ impl Parameters {
             return parameters;
         }
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let Some(name) = known.iter().find(|known| **known == name) else {
+            let Some(name) = known.iter().map(Named::name).find(|known| *known == name) else {
                 let shown: String = name.chars().take(LONGEST_NAME).collect();
                 parameters.wrong(&shown, "is not a parameter of this path");
                 continue;
             };
-            let longest = if *name == "cursor" {
+            let longest = if name == "cursor" {
                 LONGEST_CURSOR
             } else {
                 LONGEST_VALUE
@@ -139,10 +151,7 @@ impl Parameters {
 
     fn wrong(&mut self, name: &str, detail: &str) {
         if self.errors.len() < MOST_ERRORS {
-            self.errors.push(Invalid {
-                parameter: name.to_owned(),
-                detail: detail.to_owned(),
-            });
+            self.errors.push(Invalid::parameter(name, detail));
         }
     }
 }
@@ -189,7 +198,7 @@ mod tests {
         ] {
             let errors = parse(query).errors;
             assert_eq!(errors.len(), 1, "{query}: {errors:?}");
-            assert_eq!(errors[0].parameter, culprit, "{query}");
+            assert_eq!(errors[0].parameter.as_deref(), Some(culprit), "{query}");
         }
         assert_eq!(parse("a=1&b=2&kind=").errors.len(), 3);
         let many: String = (0..1_000).map(|n| format!("n{n}=1&")).collect();

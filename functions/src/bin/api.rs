@@ -1,6 +1,6 @@
 //! The `api` Lambda: the HTTP API.
 //!
-//! Trigger: API Gateway HTTP API, payload 2.0, every path. Reads the inventory; writes nothing.
+//! Trigger: API Gateway HTTP API, payload 2.0, every path. Reads the mirror; writes the operator's edits.
 
 use std::process::ExitCode;
 

@@ -218,14 +218,15 @@ pub(super) struct Within<'a> {
     pub(super) fallback: Option<Fallback<'a>>,
 }
 
-/// Has everything that belongs to these resources follow them, and what belongs to that.
+/// Has everything that belongs to these resources follow them, and what belongs to that. Answers how many moved.
 pub(super) async fn follow(
     door: &mut Transaction<'_, Postgres>,
     actor: Actor<'_>,
     reason: Option<&str>,
     mut parents: Vec<Uuid>,
     now: DateTime<Utc>,
-) -> Result<(), Error> {
+) -> Result<usize, Error> {
+    let mut moved = 0;
     // A chain has three links at most (cluster, worker, its snapshot); one that bites its tail must end, too.
     for _ in 0..4 {
         if parents.is_empty() {
@@ -244,10 +245,16 @@ pub(super) async fn follow(
             reason,
             ..Within::default()
         };
-        while !children.is_empty() && reattribute(door, actor, &within, now).await? == BATCH {}
+        while !children.is_empty() {
+            let batch = reattribute(door, actor, &within, now).await?;
+            moved += batch;
+            if batch < BATCH {
+                break;
+            }
+        }
         parents = children;
     }
-    Ok(())
+    Ok(moved)
 }
 
 /// Writes attributions that are not what the ladder says now, a batch of them; answers how many. The operator's word

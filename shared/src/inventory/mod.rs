@@ -7,6 +7,7 @@
 
 mod apply;
 mod attribution;
+pub mod edit;
 mod membership;
 pub mod plan;
 mod projects;
@@ -26,9 +27,10 @@ use crate::digitalocean::{Account, Proof};
 use crate::kinds::{Address, Kind, PROVIDER, Sighting};
 use crate::runs::Lease;
 
+pub use edit::{Classification, classify_project};
 pub use membership::{Member, Memberships, Settled, settle};
 pub use plan::Verdict;
-pub use projects::{Classification, classify_project, reconcile_projects};
+pub use projects::reconcile_projects;
 pub use stored::{Known, kinds_known_by_urn_only, known};
 
 use attribution::Claim;
@@ -398,7 +400,8 @@ async fn upsert(
     apply::write(door, actor, kind, &changes, None, now).await?;
     // What belongs to these follows them, whichever of the two was seen first.
     let moved: Vec<Uuid> = changes.iter().filter_map(plan::Change::gives_a_project).collect();
-    membership::follow(door, actor, None, moved, now).await
+    membership::follow(door, actor, None, moved, now).await?;
+    Ok(())
 }
 
 #[expect(

@@ -1,8 +1,7 @@
-//! The mirror of projects: their rows, their events, and the operator's word on whose they are.
+//! The mirror of projects: their rows and their events.
 //!
 //! The rules are those of resources (the same plan strikes them), the table is another. A project's tenant is
-//! ours, not DigitalOcean's: no sync touches it. Classifying a project and moving everything in it is one
-//! transaction, one event per subject.
+//! ours, not DigitalOcean's: no sync touches it, the operator's edits do (`edit/project.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,10 +11,9 @@ use serde_json::{Map, Value};
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
-use super::membership::Within;
 use super::plan::{self, Change, Live, Population, change, instant};
-use super::{Actor, Error, Observation, Outcome, Proofs, apply, doubt, enter, membership, stored};
-use crate::database::{Pool, lock_mirror};
+use super::{Actor, Error, Observation, Outcome, Proofs, apply, doubt, enter, stored};
+use crate::database::Pool;
 use crate::kinds::project::PROJECT;
 use crate::kinds::{PROVIDER, Sighting};
 
@@ -37,15 +35,6 @@ struct Project {
     strikes: i16,
     last_struck_at: Option<DateTime<Utc>>,
     deleted_at: Option<DateTime<Utc>>,
-}
-
-/// What the operator says about a project.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Classification {
-    /// `unclassified`, `internal`, `shared`, or `tenant`.
-    pub purpose: String,
-    /// The tenant; with purpose `tenant`, and only then.
-    pub tenant_id: Option<String>,
 }
 
 /// Makes the projects of the mirror agree with a listing of them.
@@ -109,71 +98,6 @@ pub async fn reconcile_projects(
     }
     door.commit().await?;
     Ok(outcome)
-}
-
-/// Says whose a project is, and moves everything in it along: one event each, one transaction. Answers whether
-/// there is such a project.
-///
-/// # Errors
-/// See [`Error`]. The caller has checked that purpose and tenant fit each other; the table checks it again.
-pub async fn classify_project(
-    pool: &Pool,
-    actor: Actor<'_>,
-    project_id: Uuid,
-    classification: &Classification,
-    reason: &str,
-    now: DateTime<Utc>,
-) -> Result<bool, Error> {
-    let mut door = lock_mirror(pool).await?;
-    let found = sqlx::query!(
-        "SELECT tenant_id, purpose, version FROM cloud_projects WHERE id = $1 AND deleted_at IS NULL",
-        project_id
-    )
-    .fetch_optional(&mut *door)
-    .await?;
-    let Some(before) = found else { return Ok(false) };
-    let mut changes = Map::new();
-    if before.purpose != classification.purpose {
-        changes.insert(
-            "purpose".to_owned(),
-            change(before.purpose.into(), classification.purpose.clone().into()),
-        );
-    }
-    if before.tenant_id != classification.tenant_id {
-        let (from, to) = (before.tenant_id.clone(), classification.tenant_id.clone());
-        changes.insert("tenant_id".to_owned(), change(from.into(), to.into()));
-    }
-    if changes.is_empty() {
-        return Ok(true);
-    }
-    sqlx::query!(
-        "UPDATE cloud_projects SET tenant_id = $2, purpose = $3, version = version + 1, updated_at = $4 WHERE id = $1",
-        project_id,
-        classification.tenant_id,
-        classification.purpose,
-        now
-    )
-    .execute(&mut *door)
-    .await?;
-    let owner = classification.tenant_id.as_deref();
-    let event = Event {
-        left_tenant_id: before
-            .tenant_id
-            .as_deref()
-            .filter(|before| owner != Some(*before)),
-        reason: Some(reason),
-        ..Event::of(project_id, before.version + 1, "updated", &changes, owner)
-    };
-    record(&mut door, actor, &event, now).await?;
-    // Everything in it follows, in the same transaction; what else may be on the move is the next sync's business.
-    let within = Within {
-        project: Some(project_id),
-        reason: Some(reason),
-        ..Within::default()
-    };
-    while membership::reattribute(&mut door, actor, &within, now).await? > 0 {}
-    door.commit().await?;
-    Ok(true)
 }
 
 async fn load(door: &mut Transaction<'_, Postgres>) -> Result<BTreeMap<String, Project>, Error> {
@@ -405,18 +329,18 @@ async fn strike(
 }
 
 /// An event of a project.
-struct Event<'a> {
-    project_id: Uuid,
-    version: i32,
-    event_type: &'static str,
-    changes: &'a Map<String, Value>,
-    tenant_id: Option<&'a str>,
-    left_tenant_id: Option<&'a str>,
-    reason: Option<&'a str>,
+pub(super) struct Event<'a> {
+    pub(super) project_id: Uuid,
+    pub(super) version: i32,
+    pub(super) event_type: &'static str,
+    pub(super) changes: &'a Map<String, Value>,
+    pub(super) tenant_id: Option<&'a str>,
+    pub(super) left_tenant_id: Option<&'a str>,
+    pub(super) reason: Option<&'a str>,
 }
 
 impl<'a> Event<'a> {
-    fn of(
+    pub(super) fn of(
         project_id: Uuid,
         version: i32,
         event_type: &'static str,
@@ -435,7 +359,7 @@ impl<'a> Event<'a> {
     }
 }
 
-async fn record(
+pub(super) async fn record(
     door: &mut Transaction<'_, Postgres>,
     actor: Actor<'_>,
     event: &Event<'_>,

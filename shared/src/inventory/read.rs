@@ -1,4 +1,5 @@
-//! Reading the mirror: one page of `cloud_inventory` at a time.
+//! Reading the mirror: the inventory of now or of a past moment, one page at a time; beneath it stand its history,
+//! its projects, its listings and its summary.
 //!
 //! For the API, once per request. Every read takes a [`Scope`], writes the tenant into its own predicate and runs
 //! under row-level security besides ([`read_as`]): a mistake in one of the two shows nobody anything. What is asked
@@ -6,19 +7,27 @@
 //!
 //! It refuses to hold more than a page can carry: a reader of huge rows gets fewer of them.
 
+pub mod history;
+pub mod listings;
+pub mod projects;
 mod question;
+pub mod summary;
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::auth::Scope;
-use crate::database::{DatabaseError, Pool, explain, read_as};
+use crate::database::{Pool, read_as};
 use crate::kinds::Kind;
 
+pub use crate::database::ReadError;
+
+pub(super) use question::ITEM;
 pub use question::{Filter, Key, Place, Position, Sort};
 
 /// Attributes longer than this are left out of a page (`null`): one resource must not be too big to be listed.
@@ -65,10 +74,10 @@ pub struct Item {
     pub version: i32,
     /// First complete or incomplete listing that had it.
     pub first_seen_at: DateTime<Utc>,
-    /// Last complete listing that had it.
-    pub last_seen_at: DateTime<Utc>,
-    /// Complete listings since then that had it not.
-    pub stale_strike_count: i16,
+    /// Last complete listing that had it. `None` in the past: sightings are not history.
+    pub last_seen_at: Option<DateTime<Utc>>,
+    /// Complete listings since then that had it not. `None` in the past.
+    pub stale_strike_count: Option<i16>,
     /// When it was found to be gone.
     pub deleted_at: Option<DateTime<Utc>>,
     /// The last meaningful change.
@@ -86,30 +95,26 @@ impl Item {
         Position { place, id: self.id }
     }
 
+    /// A row as it is sent.
+    pub(super) fn finished(mut self) -> Self {
+        self.attrs = self.attrs.filter(|attrs| attrs.get().len() <= LONGEST_ATTRS);
+        self.urn = urn(&self);
+        self
+    }
+
     fn length(&self) -> usize {
         let tags: usize = self.tags.iter().map(String::len).sum();
         self.attrs.as_ref().map_or(0, |attrs| attrs.get().len()) + tags + self.name.len()
     }
 }
 
-/// Part of a listing.
+/// Part of a list.
 #[derive(Debug)]
-pub struct Page {
+pub struct Page<T = Item> {
     /// In order.
-    pub items: Vec<Item>,
+    pub items: Vec<T>,
     /// Whether there are others after them.
     pub more: bool,
-}
-
-/// Why nothing could be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The database is away; asking again later helps.
-    #[error(transparent)]
-    Away(DatabaseError),
-    /// The question is wrong, or the answer is not what the code expects; asking again does not help.
-    #[error(transparent)]
-    Fault(DatabaseError),
 }
 
 /// One page of what the scope may see, in one query.
@@ -124,25 +129,48 @@ pub async fn list(
     after: Option<&Position>,
     limit: usize,
 ) -> Result<Page, ReadError> {
-    match fetch(
-        pool,
-        scope,
-        &mut question::query(scope, filter, sort, after, limit),
-        limit,
-    )
-    .await
-    {
+    let mut query = question::query(scope, filter, sort, after, limit);
+    match fetch(pool, scope, &mut query, limit, finished).await {
         Ok(page) => Ok(page),
-        Err(error) => Err(classify(pool, error).await),
+        Err(error) => Err(ReadError::of(pool, error).await),
     }
 }
 
-async fn fetch(
+/// One resource, tombstones included, as it is or as it was at a past moment; `None` where the scope has none.
+///
+/// # Errors
+/// [`ReadError`], whose text is for logs only.
+pub async fn one(
+    pool: &Pool,
+    scope: &Scope,
+    id: Uuid,
+    as_of: Option<DateTime<Utc>>,
+) -> Result<Option<Item>, ReadError> {
+    let mut query = question::items(scope, as_of);
+    query.push(" WHERE id = ").push_bind(id);
+    if let Some(tenant) = scope.tenant() {
+        query.push(" AND tenant_id = ").push_bind(tenant.to_owned());
+    }
+    match fetch(pool, scope, &mut query, 1, finished).await {
+        Ok(page) => Ok(page.items.into_iter().next()),
+        Err(error) => Err(ReadError::of(pool, error).await),
+    }
+}
+
+fn finished(item: Item) -> (Item, usize) {
+    let item = item.finished();
+    let length = item.length();
+    (item, length)
+}
+
+/// A page of rows, ended by its limit or its size; `finish` says how long each is.
+async fn fetch<T: Send + Unpin + for<'r> sqlx::FromRow<'r, PgRow>>(
     pool: &Pool,
     scope: &Scope,
     query: &mut QueryBuilder<Postgres>,
     limit: usize,
-) -> Result<Page, sqlx::Error> {
+    finish: fn(T) -> (T, usize),
+) -> Result<Page<T>, sqlx::Error> {
     let mut transaction = read_as(pool, scope).await?;
     let mut page = Page {
         items: Vec::new(),
@@ -150,16 +178,15 @@ async fn fetch(
     };
     let mut length = 0;
     {
-        let mut rows = query.build_query_as::<Item>().fetch(&mut *transaction);
-        while let Some(mut item) = rows.try_next().await? {
+        let mut rows = query.build_query_as::<T>().fetch(&mut *transaction);
+        while let Some(row) = rows.try_next().await? {
             if page.items.len() == limit || length > LARGEST_PAGE {
                 page.more = true;
                 break;
             }
-            item.attrs = item.attrs.filter(|attrs| attrs.get().len() <= LONGEST_ATTRS);
-            item.urn = urn(&item);
-            length += item.length();
-            page.items.push(item);
+            let (row, its) = finish(row);
+            length += its;
+            page.items.push(row);
         }
     }
     transaction.rollback().await?;
@@ -170,31 +197,4 @@ async fn fetch(
 fn urn(item: &Item) -> Option<String> {
     let urn_type = Kind::named(&item.kind)?.urn_types.first()?;
     Some(format!("do:{urn_type}:{}", item.provider_id))
-}
-
-/// Whether asking again later can help.
-async fn classify(pool: &Pool, error: sqlx::Error) -> ReadError {
-    match explain(pool, error).await {
-        DatabaseError::Driver(sqlx::Error::Database(error)) => {
-            // Connection, resources, operator's intervention (timeouts among them), login, missing database.
-            let away = error.code().is_some_and(|code| {
-                ["08", "53", "57", "28", "3D", "25P0"]
-                    .iter()
-                    .any(|class| code.starts_with(class))
-            });
-            let error = DatabaseError::Driver(sqlx::Error::Database(error));
-            if away {
-                ReadError::Away(error)
-            } else {
-                ReadError::Fault(error)
-            }
-        }
-        error @ DatabaseError::Driver(
-            sqlx::Error::Decode(_)
-            | sqlx::Error::ColumnDecode { .. }
-            | sqlx::Error::ColumnNotFound(_)
-            | sqlx::Error::Encode(_),
-        ) => ReadError::Fault(error),
-        error => ReadError::Away(error),
-    }
 }

@@ -7,6 +7,7 @@
 
 pub mod budget;
 mod lease;
+pub mod read;
 
 pub use lease::{Finish, Lease, Refused, begin};
 

@@ -59,7 +59,7 @@ async fn databases_are_migrated_isolated_and_dropped() {
         if left == 0 {
             break;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(connection.ping().await.is_err());
 }
@@ -71,7 +71,12 @@ async fn logins_have_their_roles_and_no_more() {
     for (login, member_of) in [
         (
             "arcadia_api_login",
-            vec!["arcadia_tenant", "arcadia_operator", "arcadia_api"],
+            vec![
+                "arcadia_tenant",
+                "arcadia_operator",
+                "arcadia_editor",
+                "arcadia_api",
+            ],
         ),
         ("arcadia_sync_login", vec!["arcadia_sync"]),
         ("arcadia_local_login", ROLES.to_vec()),

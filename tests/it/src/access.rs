@@ -113,6 +113,10 @@ async fn the_tenants_role_finds_nothing_foreign_without_a_predicate() {
             "SELECT count(id) FROM cloud_projects",
             "SELECT count(*) FROM cloud_projects WHERE tenant_id IS DISTINCT FROM $1",
         ),
+        (
+            "SELECT count(id) FROM cloud_resource_events",
+            "SELECT count(*) FROM cloud_resource_events WHERE tenant_id IS DISTINCT FROM $1",
+        ),
     ] {
         let (visible, others) = (
             count(sql).await.unwrap(),
@@ -135,7 +139,10 @@ async fn the_tenants_role_finds_nothing_foreign_without_a_predicate() {
         }
     }
     for refused in [
-        "SELECT count(*) FROM cloud_resource_events",
+        "SELECT changes FROM cloud_resource_events",
+        "SELECT tenant_id, left_tenant_id FROM cloud_resource_events",
+        "SELECT actor, reason FROM cloud_resource_events",
+        "SELECT * FROM state_at('0197e7a0-0000-7000-8000-000000000001', now())",
         "SELECT count(*) FROM cloud_project_members",
         "SELECT count(*) FROM sync_runs",
         "SELECT count(error) FROM sync_markers",
@@ -147,6 +154,7 @@ async fn the_tenants_role_finds_nothing_foreign_without_a_predicate() {
         "TRUNCATE cloud_resource_events",
         "INSERT INTO cloud_accounts VALUES ('a', 'b', 'c', now())",
         "SET LOCAL ROLE arcadia_sync",
+        "SELECT released_by FROM sync_markers",
         "CREATE TABLE mine (id int)",
         "ALTER TABLE cloud_resources DISABLE ROW LEVEL SECURITY",
         "DROP POLICY tenant_reads ON cloud_resources",

@@ -1,7 +1,7 @@
 //! Callers of the API: the router itself, asked as API Gateway would ask it, with tokens as `arcadia-app` makes them.
 //!
 //! The router reads through a login that may do nothing but become a tenant or the operator. Answers come back with
-//! status, headers and JSON; every error must be a problem document, and that is checked here for all of them.
+//! status, headers, JSON and text; every error must be a problem document, and that is checked here for all of them.
 
 use std::sync::Arc;
 
@@ -29,7 +29,10 @@ pub struct Api {
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
+    /// The body as JSON, or null.
     pub body: Value,
+    /// The body as it came.
+    pub text: String,
 }
 
 impl Api {
@@ -54,27 +57,51 @@ impl Api {
 
     /// Any method, any `Authorization`, or none.
     pub async fn ask(&self, method: &str, path: &str, authorization: Option<&str>) -> Answer {
+        let headers: Vec<_> = authorization
+            .iter()
+            .map(|value| ("authorization", *value))
+            .collect();
+        self.send(method, path, &headers, "").await
+    }
+
+    /// An edit: a JSON body with a token, and perhaps what the edit is of.
+    pub async fn edit(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        if_match: Option<&str>,
+        body: &Value,
+    ) -> Answer {
+        let authorization = format!("Bearer {token}");
+        let mut headers = vec![
+            ("authorization", authorization.as_str()),
+            ("content-type", "application/json"),
+        ];
+        headers.extend(if_match.map(|tag| ("if-match", tag)));
+        self.send(method, path, &headers, &body.to_string()).await
+    }
+
+    /// Anything at all.
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
-        if let Some(authorization) = authorization {
-            request = request.header("authorization", authorization);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let response = self
             .router
             .clone()
-            .oneshot(request.body(Body::empty()).unwrap())
+            .oneshot(request.body(Body::from(body.to_owned())).unwrap())
             .await
             .unwrap();
         let (parts, body) = response.into_parts();
-        let bytes = to_bytes(body, usize::MAX).await.unwrap();
-        let body = if bytes.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&bytes).unwrap()
-        };
+        let text = to_bytes(body, usize::MAX).await.unwrap();
+        let text = String::from_utf8_lossy(&text).into_owned();
         let answer = Answer {
             status: parts.status.as_u16(),
             headers: parts.headers,
-            body,
+            body: serde_json::from_str(&text).unwrap_or(Value::Null),
+            text,
         };
         if answer.status >= 400 && method != "HEAD" {
             answer.is_a_problem();
@@ -88,6 +115,7 @@ impl Api {
         loop {
             let answer = self.get(&next, token).await;
             assert_eq!(answer.status, 200, "{next}: {:?}", answer.body);
+            assert!(answer.body.is_object(), "{next}: {}", answer.text);
             items.extend(answer.body["data"].as_array().unwrap().iter().cloned());
             let Some(cursor) = answer.body["page"]["next_cursor"].as_str() else {
                 return items;

@@ -73,6 +73,17 @@ async fn a_usual_event_is_answered() {
 }
 
 #[tokio::test]
+async fn a_compressed_answer_travels_as_base64() {
+    let mut event = event("/openapi.json", "");
+    event["headers"]["accept-encoding"] = json!("br, gzip");
+    let answer = handle(router(), &event.to_string(), "lambda-1").await;
+    assert_eq!((answer.status_code, answer.is_base64_encoded), (200, true));
+    assert_eq!(answer.headers["content-encoding"], "gzip");
+    assert_eq!(STANDARD.decode(&answer.body).unwrap()[..2], [0x1f, 0x8b]);
+    assert!(!answer.headers.contains_key("content-length"));
+}
+
+#[tokio::test]
 async fn stages_are_taken_off_the_path() {
     for (path, stage, expected) in [
         ("/api/health", json!("$default"), 200),

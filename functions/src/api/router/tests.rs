@@ -12,6 +12,8 @@ use tower::ServiceExt as _;
 
 use super::*;
 
+mod descriptions;
+
 const KEY: &str = "a secret of at least thirty-two bytes";
 
 fn api(extra: &[(&str, &str)]) -> Router {
@@ -91,7 +93,9 @@ async fn what_is_not_there_is_404_and_what_is_not_allowed_405() {
         "/api/health/",
         "/api/v1/inventory/",
         "/api/v2/inventory",
-        "/docs",
+        "/docs/",
+        "/api/v1/inventory/0197e7a0-0000-7000-8000-000000000001/",
+        "/api/v1/listings/droplet",
     ] {
         let (status, response, body) = ask(api(&[]), "GET", path, &[]).await;
         assert_eq!(
@@ -165,7 +169,7 @@ async fn parameters_are_refused_by_name() {
         ("attribution=mine", "attribution"),
         ("updated_since=yesterday", "updated_since"),
         ("include_deleted=1", "include_deleted"),
-        ("as_of=2026-01-01T00:00:00Z", "as_of"),
+        ("as_of=yesterday", "as_of"),
         ("sort=created_at", "sort"),
         ("sort=id%20desc", "sort"),
         ("limit=0", "limit"),
@@ -232,10 +236,9 @@ async fn only_listed_origins_may_read() {
         ];
         let (status, response, _) = ask(app(), "OPTIONS", "/api/v1/inventory", &preflight).await;
         let header = |response: &Response<()>, name: &str| {
-            response
-                .headers()
-                .get(name)
-                .map(|value| value.to_str().unwrap().to_owned())
+            let values = response.headers().get_all(name).iter();
+            let values: Vec<_> = values.map(|value| value.to_str().unwrap()).collect();
+            (!values.is_empty()).then(|| values.join(", "))
         };
         assert_eq!(status.as_u16(), 200);
         assert_eq!(

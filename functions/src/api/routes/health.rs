@@ -11,15 +11,44 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::api;
+use crate::api::document::{Access, Answer, Operation};
 use crate::api::error::Problem;
 
 /// How long readiness may take to find out.
 const WITHIN: Duration = Duration::from_secs(1);
 
+pub(in crate::api) static ALIVE: Operation = Operation {
+    method: "get",
+    path: "/api/health",
+    id: "getHealth",
+    tag: "service",
+    summary: "Is it alive",
+    detail: "Touches nothing: neither database nor secrets.",
+    access: Access::Public,
+    parameters: &[],
+    body: None,
+    answer: Answer::Document("Health"),
+    problems: &[],
+};
+
 /// `GET /api/health`
 pub async fn alive() -> Json<Value> {
     Json(json!({ "status": "ok", "service": "arcadia-cloud", "version": env!("CARGO_PKG_VERSION") }))
 }
+
+pub(in crate::api) static READY: Operation = Operation {
+    method: "get",
+    path: "/api/health/ready",
+    id: "getReadiness",
+    tag: "service",
+    summary: "Can it work",
+    detail: "Asks the database, for a second at most.",
+    access: Access::Public,
+    parameters: &[],
+    body: None,
+    answer: Answer::Document("Readiness"),
+    problems: &[503],
+};
 
 /// `GET /api/health/ready`
 ///

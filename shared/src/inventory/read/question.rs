@@ -35,6 +35,8 @@ pub struct Filter {
     pub updated_since: Option<DateTime<Utc>>,
     /// Tombstones too.
     pub include_deleted: bool,
+    /// As things were at this moment, instead of now. Every other condition is about then, too.
+    pub as_of: Option<DateTime<Utc>>,
 }
 
 /// What a listing is sorted by; the id breaks ties.
@@ -103,6 +105,36 @@ pub struct Position {
     pub id: Uuid,
 }
 
+/// An item of now, as an operator sees it.
+pub(crate) const ITEM: &str = "SELECT id, kind, provider, provider_id, name, region, status, tags, attrs, \
+     cloud_project_id AS project_id, tenant_id, attribution, version, first_seen_at, last_seen_at, \
+     stale_strike_count, deleted_at, updated_at FROM cloud_inventory";
+
+/// Everything that an item has, of now or of a past moment. A tenant is not shown the provider's own project.
+pub(super) fn items(scope: &Scope, as_of: Option<DateTime<Utc>>) -> QueryBuilder<Postgres> {
+    let (columns, table) = ITEM.split_once(" FROM ").unwrap_or((ITEM, ""));
+    let columns = match scope.is_operator() {
+        true => columns.to_owned(),
+        false => columns.replace(" attrs,", " attrs - 'project_id' AS attrs,"),
+    };
+    let mut sql = QueryBuilder::new(columns);
+    sql.push(" FROM ");
+    match (as_of, scope.tenant()) {
+        (None, _) => sql.push(table),
+        (Some(moment), None) => sql
+            .push("cloud_inventory_at(")
+            .push_bind(moment)
+            .push(") AS inventory"),
+        (Some(moment), Some(tenant)) => sql
+            .push("own_inventory_at(")
+            .push_bind(moment)
+            .push(", ")
+            .push_bind(tenant.to_owned())
+            .push(") AS inventory"),
+    };
+    sql
+}
+
 /// The query of one page: only the conditions that were asked for, one row more than the page holds.
 pub(super) fn query(
     scope: &Scope,
@@ -111,15 +143,11 @@ pub(super) fn query(
     after: Option<&Position>,
     limit: usize,
 ) -> QueryBuilder<Postgres> {
-    let mut sql = QueryBuilder::new(
-        "SELECT id, kind, provider, provider_id, name, region, status, tags, attrs, \
-         cloud_project_id AS project_id, tenant_id, attribution, version, first_seen_at, last_seen_at, \
-         stale_strike_count, deleted_at, updated_at FROM cloud_inventory WHERE ",
-    );
+    let mut sql = items(scope, filter.as_of);
     sql.push(if filter.include_deleted {
-        "true"
+        " WHERE true"
     } else {
-        "deleted_at IS NULL"
+        " WHERE deleted_at IS NULL"
     });
     // The scope's tenant comes first and by itself: a filter can only take away from it.
     for tenant in [scope.tenant(), filter.tenant_id.as_deref()]
@@ -183,9 +211,14 @@ pub(super) fn query(
         sql.push(expression).push(direction).push(", ");
     }
     sql.push("id").push(direction);
+    one_more(&mut sql, limit);
+    sql
+}
+
+/// One row more than the page holds: whether there is another page.
+pub(super) fn one_more(sql: &mut QueryBuilder<Postgres>, limit: usize) {
     sql.push(" LIMIT ")
         .push_bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1));
-    sql
 }
 
 /// A LIKE pattern for "begins with exactly this": the caller's own % and _ mean themselves.

@@ -19,9 +19,10 @@ use crate::failure::{Doing, Failure};
 use super::server::PASSWORD;
 
 /// The roles that migrations grant to; a test holds them against the service's own list.
-pub const ROLES: [&str; 4] = [
+pub const ROLES: [&str; 5] = [
     "arcadia_tenant",
     "arcadia_operator",
+    "arcadia_editor",
     "arcadia_api",
     "arcadia_sync",
 ];
@@ -234,7 +235,8 @@ pub(crate) async fn make_logins(server: &str) -> Result<(), Failure> {
         ));
     };
     for role in ROLES {
-        tolerant(&format!("CREATE ROLE {role} NOLOGIN"));
+        // As the service makes them: what a role may become, it does not inherit.
+        tolerant(&format!("CREATE ROLE {role} NOLOGIN NOINHERIT"));
     }
     for (login, roles) in LOGINS {
         let options = format!("LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD '{PASSWORD}'");
