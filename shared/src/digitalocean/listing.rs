@@ -15,9 +15,12 @@ use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{Answer, Error, Session};
+
+pub use super::collection::{Collection, Entry, Paging};
 
 /// DigitalOcean's largest page.
 pub const PER_PAGE: u32 = 200;
@@ -30,30 +33,8 @@ const ATTEMPTS: usize = 5;
 /// While fewer requests than this are left to a token, walks stop by themselves: others need some too.
 const LEAVE: u32 = 100;
 
-/// Where a collection is listed.
+/// The things of a kind in collections that are proven whole. Nothing outside this file can make one.
 #[derive(Clone, Debug)]
-pub struct Collection {
-    /// Path below the host, such as `/v2/droplets`.
-    pub path: Cow<'static, str>,
-    /// Fixed query parameters, such as `type=gpus`.
-    pub query: &'static [(&'static str, &'static str)],
-    /// The key that holds the list.
-    pub root: &'static str,
-    /// Whether the collection comes in pages.
-    pub paging: Paging,
-}
-
-/// How a collection is divided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Paging {
-    /// `page` and `per_page`, with `links` and `meta.total`.
-    Numbered,
-    /// One answer holds all of it, and there is nothing to count it against.
-    Whole,
-}
-
-/// A collection, proven whole. Nothing outside this file can make one.
-#[derive(Debug)]
 pub struct CompleteListing {
     ids: BTreeSet<String>,
     begun_at: DateTime<Utc>,
@@ -77,6 +58,14 @@ impl CompleteListing {
     /// When the walk began: what was created later may be missing.
     pub fn begun_at(&self) -> DateTime<Utc> {
         self.begun_at
+    }
+
+    /// Part of what is whole is whole: those that `of` makes something of, by what it makes.
+    pub fn select(&self, of: impl Fn(&str) -> Option<String>) -> CompleteListing {
+        CompleteListing {
+            ids: self.ids.iter().filter_map(|id| of(id)).collect(),
+            begun_at: self.begun_at,
+        }
     }
 
     /// One kind may be spread over several collections (CPU and GPU droplets): whole only if each one is.
@@ -120,6 +109,9 @@ pub struct Walk<'a> {
     failures: BTreeMap<u32, usize>,
     total: Option<u64>,
     ids: BTreeSet<String>,
+    /// Items that are not of the kind, and parents of those that are.
+    others: BTreeSet<String>,
+    items: u64,
     pause: Option<Duration>,
     verdict: Option<Incomplete>,
     spent_until: Option<DateTime<Utc>>,
@@ -138,6 +130,8 @@ impl<'a> Walk<'a> {
             failures: BTreeMap::new(),
             total: None,
             ids: BTreeSet::new(),
+            others: BTreeSet::new(),
+            items: 0,
             pause: None,
             verdict: None,
             spent_until: None,
@@ -177,12 +171,12 @@ impl<'a> Walk<'a> {
         self.verdict.get_or_insert(Incomplete::Stopped(why.into()));
     }
 
-    /// Sends up to `granted` requests, some at a time, and hands every item to `read`, which answers its id.
+    /// Sends up to `granted` requests, some at a time, and hands every item to `read`, which answers what it is.
     pub async fn fetch(
         &mut self,
         granted: u32,
         now: DateTime<Utc>,
-        read: &mut (dyn FnMut(&RawValue) -> Result<String, Unreadable> + Send),
+        read: &mut (dyn FnMut(&RawValue) -> Result<Entry, Unreadable> + Send),
     ) {
         let take = usize::try_from(granted)
             .unwrap_or(usize::MAX)
@@ -222,12 +216,9 @@ impl<'a> Walk<'a> {
             return Err(Incomplete::Stopped("pages were left".into()));
         }
         if let Some(total) = self.total
-            && total != self.ids.len() as u64
+            && total != self.items
         {
-            let doubt = format!(
-                "meta.total says {total} and {} different ids came",
-                self.ids.len()
-            );
+            let doubt = format!("meta.total says {total} and {} different ids came", self.items);
             return Err(Incomplete::Doubt(doubt));
         }
         Ok(CompleteListing {
@@ -289,7 +280,7 @@ impl<'a> Walk<'a> {
         &mut self,
         page: u32,
         answer: &Answer,
-        read: &mut (dyn FnMut(&RawValue) -> Result<String, Unreadable> + Send),
+        read: &mut (dyn FnMut(&RawValue) -> Result<Entry, Unreadable> + Send),
     ) -> Result<(), Error> {
         let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(&answer.body)
             .map_err(|_| Error::Malformed("the answer is not a JSON object"))?;
@@ -303,14 +294,26 @@ impl<'a> Walk<'a> {
         self.check(page, items.len(), &fields)?;
         for item in items {
             match read(item) {
-                Ok(id) if self.ids.contains(&id) => self.doubt(format!("page {page} repeats an item")),
-                Ok(id) => {
-                    self.ids.insert(id);
+                Ok(entry) => {
+                    if !self.take(entry) {
+                        self.doubt(format!("page {page} repeats an item"));
+                    }
                 }
                 Err(unreadable) => self.doubt(format!("page {page}: {unreadable}")),
             }
         }
         Ok(())
+    }
+
+    /// Notes what came; false if some of it had come before.
+    fn take(&mut self, entry: Entry) -> bool {
+        let (new, within) = match entry {
+            Entry::One(id) => (self.ids.insert(id), Vec::new()),
+            Entry::Beside(id) => (self.others.insert(id), Vec::new()),
+            Entry::Many(id, ids) => (self.others.insert(id), ids),
+        };
+        self.items += u64::from(new);
+        within.into_iter().fold(new, |new, id| self.ids.insert(id) && new)
     }
 
     /// Everything about a page that can be checked without reading its items.
@@ -327,7 +330,11 @@ impl<'a> Walk<'a> {
             }
             return Ok(());
         }
-        let Some(total) = total(fields) else {
+        let found = match self.collection.paging {
+            Paging::Counted { total } => loose_total(fields, total),
+            Paging::Numbered | Paging::Whole => total(fields),
+        };
+        let Some(total) = found else {
             self.doubt(format!("page {page} has no meta.total"));
             return Ok(());
         };
@@ -366,6 +373,7 @@ impl<'a> Walk<'a> {
             ));
         }
         match next {
+            _ if self.collection.paging != Paging::Numbered => {}
             None if number < pages => self.doubt(format!("page {page} of {pages} has no next page")),
             Some(_) if number >= pages => self.doubt(format!("page {page} of {pages} has a next page")),
             Some(next) if !self.leads_on(&next, page) => {
@@ -402,7 +410,7 @@ async fn ask(
 ) -> Result<Answer, Error> {
     let (page, per_page) = (page.to_string(), PER_PAGE.to_string());
     let mut query: Vec<(&str, &str)> = collection.query.to_vec();
-    if collection.paging == Paging::Numbered {
+    if collection.paging != Paging::Whole {
         query.push(("page", &page));
         query.push(("per_page", &per_page));
     }
@@ -428,6 +436,14 @@ fn total(fields: &BTreeMap<Cow<'_, str>, &RawValue>) -> Option<u64> {
     serde_json::from_str::<Meta>(fields.get("meta")?.get())
         .ok()?
         .total
+}
+
+/// A total at a path of at most two steps, as a number or as text.
+fn loose_total(fields: &BTreeMap<Cow<'_, str>, &RawValue>, path: &str) -> Option<u64> {
+    let (first, rest) = path.split_once('.').unwrap_or((path, ""));
+    let value: Value = serde_json::from_str(fields.get(first)?.get()).ok()?;
+    let value = if rest.is_empty() { &value } else { value.get(rest)? };
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
 /// `links.pages.next`. All of `links` missing, `{}`, `{"pages": {}}` and `{"pages": null}` mean "the last page".

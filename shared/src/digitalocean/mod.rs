@@ -4,6 +4,7 @@
 //! configured host only: every address is built here from that host. It retries nothing by itself: how often to
 //! ask, and when, is decided where the budget of the token is known. GET only; the one write (creating the bootstrap project) says so in its name.
 
+mod collection;
 mod error;
 pub mod listing;
 

@@ -11,6 +11,8 @@ use serde_json::Value;
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
+use super::Error;
+use super::plan::Row;
 use crate::kinds::{Kind, PROVIDER, Sighting};
 
 /// Which rung of the ladder decided; the order is the ladder's, worst first.
@@ -86,67 +88,85 @@ impl Attribution {
     }
 }
 
-/// What the ladder says about these things, by provider id; things it says nothing about are left out.
+/// What a thing says about itself; what it leaves unsaid now is what it said before.
+pub(super) struct Claim<'a> {
+    provider_id: &'a str,
+    project_id: Option<&'a str>,
+    parent: Option<(&'a str, &'a str)>,
+}
+
+impl<'a> Claim<'a> {
+    pub(super) fn of(sighting: &'a Sighting, stored: Option<&'a Row>) -> Self {
+        let before = stored.and_then(|row| row.content.as_ref());
+        let said = |key: &str| {
+            let now = sighting.attrs.get(key);
+            now.or_else(|| before.and_then(|content| content.attrs.get(key)))
+        };
+        let parent = said("parent").and_then(|parent| {
+            let text = |key: &str| parent.get(key).and_then(Value::as_str);
+            Some((text("kind")?, text("id")?))
+        });
+        Self {
+            provider_id: &sighting.provider_id,
+            project_id: said("project_id").and_then(Value::as_str),
+            parent,
+        }
+    }
+}
+
+/// What the ladder says about these things, by provider id; things it says nothing about are left out. The rungs are
+/// those of `membership::reattribute`, which climbs them for rows.
 pub(super) async fn resolve(
     door: &mut Transaction<'_, Postgres>,
     kind: &'static Kind,
-    sightings: &[Sighting],
-) -> Result<BTreeMap<String, Attribution>, sqlx::Error> {
-    let ids: Vec<&str> = sightings
-        .iter()
-        .map(|sighting| sighting.provider_id.as_str())
-        .collect();
-    let members = sqlx::query!(
-        "SELECT m.provider_id, p.id, p.tenant_id
-         FROM cloud_project_members m JOIN cloud_projects p ON p.id = m.cloud_project_id
-         WHERE m.provider = $1 AND m.kind = $2 AND m.provider_id = ANY($3::text[]) AND p.deleted_at IS NULL",
+    claims: &[Claim<'_>],
+) -> Result<BTreeMap<String, Attribution>, Error> {
+    let ids: Vec<&str> = claims.iter().map(|claim| claim.provider_id).collect();
+    let projects: Vec<Option<&str>> = claims.iter().map(|claim| claim.project_id).collect();
+    let parent_kinds: Vec<Option<&str>> = claims.iter().map(|claim| claim.parent.map(|p| p.0)).collect();
+    let parents: Vec<Option<&str>> = claims.iter().map(|claim| claim.parent.map(|p| p.1)).collect();
+    let found = sqlx::query!(
+        r#"SELECT t.provider_id AS "provider_id!", want.project, want.tenant, want.rule AS "rule!"
+           FROM unnest($3::text[], $4::text[], $5::text[], $6::text[]) AS t(provider_id, project_id, parent_kind, parent_id)
+           LEFT JOIN cloud_projects item
+                ON item.provider = $1 AND item.provider_id = t.project_id AND item.deleted_at IS NULL
+           LEFT JOIN cloud_project_members m
+                ON m.provider = $1 AND m.kind = $2 AND m.provider_id = t.provider_id
+           LEFT JOIN cloud_projects member ON member.id = m.cloud_project_id AND member.deleted_at IS NULL
+           LEFT JOIN cloud_resources parent
+                ON parent.provider = $1 AND parent.kind = t.parent_kind AND parent.provider_id = t.parent_id
+                   AND parent.attribution <> 'none'
+           LEFT JOIN cloud_projects its ON its.id = parent.cloud_project_id AND parent.attribution <> 'operator'
+           CROSS JOIN LATERAL (SELECT
+                CASE WHEN item.id IS NOT NULL THEN item.id WHEN member.id IS NOT NULL THEN member.id
+                     ELSE parent.cloud_project_id END AS project,
+                CASE WHEN item.id IS NOT NULL THEN item.tenant_id WHEN member.id IS NOT NULL THEN member.tenant_id
+                     WHEN its.id IS NOT NULL THEN its.tenant_id ELSE parent.tenant_id END AS tenant,
+                CASE WHEN item.id IS NOT NULL THEN 'item' WHEN member.id IS NOT NULL THEN 'membership'
+                     WHEN parent.id IS NOT NULL THEN 'parent' END AS rule) want
+           WHERE want.rule IS NOT NULL"#,
         PROVIDER,
         kind.name,
-        &ids as _
+        &ids as _,
+        &projects as _,
+        &parent_kinds as _,
+        &parents as _
     )
     .fetch_all(&mut **door)
     .await?;
-    let mut found: BTreeMap<String, Attribution> = members
-        .into_iter()
-        .map(|m| {
-            let attribution = Attribution {
-                cloud_project_id: Some(m.id),
-                tenant_id: m.tenant_id,
-                rule: Rule::Membership,
-            };
-            (m.provider_id, attribution)
-        })
-        .collect();
-    let named: Vec<(&Sighting, &str)> = sightings
-        .iter()
-        .filter_map(|s| Some((s, s.attrs.get("project_id").and_then(Value::as_str)?)))
-        .collect();
-    if !named.is_empty() {
-        let wanted: Vec<&str> = named.iter().map(|(_, project)| *project).collect();
-        let projects = sqlx::query!(
-            "SELECT provider_id, id, tenant_id FROM cloud_projects
-             WHERE provider = $1 AND provider_id = ANY($2::text[]) AND deleted_at IS NULL",
-            PROVIDER,
-            &wanted as _
-        )
-        .fetch_all(&mut **door)
-        .await?;
-        let projects: BTreeMap<_, _> = projects
-            .into_iter()
-            .map(|p| (p.provider_id, (p.id, p.tenant_id)))
-            .collect();
-        for (sighting, project) in named {
-            if let Some((id, tenant)) = projects.get(project) {
-                let attribution = Attribution {
-                    cloud_project_id: Some(*id),
-                    tenant_id: tenant.clone(),
-                    rule: Rule::Item,
-                };
-                found.insert(sighting.provider_id.clone(), attribution);
-            }
-        }
+    let mut attributions = BTreeMap::new();
+    for row in found {
+        let Some(rule) = Rule::named(&row.rule) else {
+            continue;
+        };
+        let attribution = Attribution {
+            cloud_project_id: row.project,
+            tenant_id: row.tenant,
+            rule,
+        };
+        attributions.insert(row.provider_id, attribution);
     }
-    Ok(found)
+    Ok(attributions)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
@@ -17,13 +17,16 @@ use super::{Actor, BATCH, Error, apply, enter};
 use crate::database::Pool;
 use crate::digitalocean::listing::Unreadable;
 use crate::kinds::project::PROJECT;
-use crate::kinds::{CATALOGUE, PROVIDER, urn};
+use crate::kinds::{CATALOGUE, Kind, PROVIDER, Sighting, urn};
 
 /// One row of a project's resources.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct Member {
     /// DigitalOcean's identity of the thing.
     pub urn: String,
+    /// Where it is said to be; of a bucket, its public address.
+    #[serde(default, deserialize_with = "own_link")]
+    pub links: Option<String>,
     /// When it came into the project, if that is known.
     pub assigned_at: Option<DateTime<Utc>>,
     /// `ok`, `assigned`, `already_assigned`, `not_found`, `service_down`.
@@ -31,7 +34,25 @@ pub struct Member {
     pub status: String,
 }
 
+/// `links.self`; what has another shape says nothing.
+fn own_link<'d, D: Deserializer<'d>>(links: D) -> Result<Option<String>, D::Error> {
+    let links = Value::deserialize(links)?;
+    Ok(links.get("self").and_then(Value::as_str).map(str::to_owned))
+}
+
 impl Member {
+    /// What a row says of a thing that no listing tells of: its identity, and the region of a bucket.
+    pub fn sighting(&self, kind: &Kind, provider_id: &str) -> Option<Sighting> {
+        let address = self.links.as_deref();
+        let item = match address.and_then(|link| bucket_region(link, provider_id)) {
+            Some(region) => serde_json::json!({ "id": provider_id, "name": provider_id, "region": region }),
+            None => serde_json::json!({ "id": provider_id, "name": provider_id }),
+        };
+        self.is_certain()
+            .then(|| Sighting::read(kind, &item.to_string()).ok())
+            .flatten()
+    }
+
     /// Reads one row.
     ///
     /// # Errors
@@ -43,6 +64,16 @@ impl Member {
     fn is_certain(&self) -> bool {
         matches!(self.status.as_str(), "ok" | "assigned" | "already_assigned") && !self.urn.contains('\0')
     }
+}
+
+/// The region in a bucket's address, `https://<bucket>.<region>.digitaloceanspaces.com`. Names of buckets may have dots.
+fn bucket_region<'l>(link: &'l str, bucket: &str) -> Option<&'l str> {
+    let host = link.split_once("://")?.1.split('/').next()?;
+    let region = host
+        .strip_suffix(".digitaloceanspaces.com")?
+        .strip_prefix(bucket)?
+        .strip_prefix('.')?;
+    (!region.is_empty() && !region.contains('.')).then_some(region)
 }
 
 /// The members of every project, in the order in which the projects were walked.
@@ -139,26 +170,30 @@ pub async fn settle(
         _ => None,
     };
     door.commit().await?;
-    // In batches, each under the lock for a moment: the first pass over a large account moves everything.
+    // In batches, each under the lock for a moment: the first pass over a large account moves everything. Until nothing
+    // moves any more: what belongs to something follows it a step behind.
     let within = Within {
-        project: None,
-        reason: None,
         fallback,
+        ..Within::default()
     };
     let mut attributed = 0;
-    loop {
+    for _ in 0..MOST_BATCHES {
         let mut door = enter(pool, actor, &PROJECT, begun_at).await?;
         let moved = reattribute(&mut door, actor, &within, now).await?;
         door.commit().await?;
         attributed += moved;
-        if moved < BATCH {
-            return Ok(Settled {
-                members,
-                attributed: u32::try_from(attributed).unwrap_or(u32::MAX),
-            });
+        if moved == 0 {
+            break;
         }
     }
+    Ok(Settled {
+        members,
+        attributed: u32::try_from(attributed).unwrap_or(u32::MAX),
+    })
 }
+
+/// Two million moves in one pass are a loop.
+const MOST_BATCHES: usize = 1_000;
 
 /// The project of things that are in none.
 pub(super) struct Fallback<'a> {
@@ -171,13 +206,55 @@ pub(super) struct Fallback<'a> {
 }
 
 /// Which attributions are looked at, and why.
+#[derive(Default)]
 pub(super) struct Within<'a> {
     /// Only what is to be in this project; `None`: everything.
     pub(super) project: Option<Uuid>,
+    /// Only these resources.
+    pub(super) only: Option<&'a [Uuid]>,
     /// The operator's reason, for the events.
     pub(super) reason: Option<&'a str>,
     /// Where things in no project belong, if that can be said now.
     pub(super) fallback: Option<Fallback<'a>>,
+}
+
+/// Has everything that belongs to these resources follow them, and what belongs to that. Answers how many moved.
+pub(super) async fn follow(
+    door: &mut Transaction<'_, Postgres>,
+    actor: Actor<'_>,
+    reason: Option<&str>,
+    mut parents: Vec<Uuid>,
+    now: DateTime<Utc>,
+) -> Result<usize, Error> {
+    let mut moved = 0;
+    // A chain has three links at most (cluster, worker, its snapshot); one that bites its tail must end, too.
+    for _ in 0..4 {
+        if parents.is_empty() {
+            break;
+        }
+        let children: Vec<Uuid> = sqlx::query_scalar!(
+            "SELECT c.id FROM cloud_resources p
+             JOIN cloud_resources c ON c.attrs->'parent'->>'kind' = p.kind AND c.attrs->'parent'->>'id' = p.provider_id
+             WHERE p.id = ANY($1) AND c.provider = p.provider AND c.deleted_at IS NULL",
+            &parents
+        )
+        .fetch_all(&mut **door)
+        .await?;
+        let within = Within {
+            only: Some(&children),
+            reason,
+            ..Within::default()
+        };
+        while !children.is_empty() {
+            let batch = reattribute(door, actor, &within, now).await?;
+            moved += batch;
+            if batch < BATCH {
+                break;
+            }
+        }
+        parents = children;
+    }
+    Ok(moved)
 }
 
 /// Writes attributions that are not what the ladder says now, a batch of them; answers how many. The operator's word
@@ -190,16 +267,21 @@ pub(super) async fn reattribute(
 ) -> Result<usize, Error> {
     let fallback = within.fallback.as_ref();
     let kinds = fallback.map_or(&[][..], |fallback| &fallback.kinds);
-    // Whoever was given to a project stays there when its membership is not seen (`stays`): only its tenant follows.
+    // Whoever was given to a project stays there when its membership is not seen (`stays`): only its tenant follows. A
+    // parent is asked even when it is only a tombstone; its project's tenant counts, unless the operator spoke for it.
     let found = sqlx::query!(
         r#"SELECT r.id, r.version, r.cloud_project_id, r.tenant_id, r.attribution,
-                  want.project AS "new_project!", p.tenant_id AS new_tenant, want.rule AS "new_rule!"
+                  want.project AS new_project, want.tenant AS new_tenant, want.rule AS "new_rule!"
            FROM cloud_resources r
            LEFT JOIN cloud_projects item
                 ON item.provider = r.provider AND item.provider_id = r.attrs->>'project_id' AND item.deleted_at IS NULL
            LEFT JOIN cloud_project_members m
                 ON m.provider = r.provider AND m.kind = r.kind AND m.provider_id = r.provider_id
            LEFT JOIN cloud_projects member ON member.id = m.cloud_project_id AND member.deleted_at IS NULL
+           LEFT JOIN cloud_resources parent
+                ON parent.provider = r.provider AND parent.kind = r.attrs->'parent'->>'kind'
+                   AND parent.provider_id = r.attrs->'parent'->>'id' AND parent.attribution <> 'none'
+           LEFT JOIN cloud_projects its ON its.id = parent.cloud_project_id AND parent.attribution <> 'operator'
            LEFT JOIN cloud_projects stays
                 ON stays.id = r.cloud_project_id AND r.attribution <> 'none' AND stays.deleted_at IS NULL
            LEFT JOIN cloud_projects last
@@ -207,20 +289,26 @@ pub(super) async fn reattribute(
                               WHERE f.provider = $1 AND f.name = $2 AND f.deleted_at IS NULL)
                    AND r.kind = ANY($3::text[]) AND r.first_seen_at <= $4
            CROSS JOIN LATERAL (SELECT
-                COALESCE(item.id, member.id, stays.id, last.id) AS project,
+                CASE WHEN item.id IS NOT NULL THEN item.id WHEN member.id IS NOT NULL THEN member.id
+                     WHEN parent.id IS NOT NULL THEN parent.cloud_project_id
+                     ELSE COALESCE(stays.id, last.id) END AS project,
+                CASE WHEN item.id IS NOT NULL THEN item.tenant_id WHEN member.id IS NOT NULL THEN member.tenant_id
+                     WHEN its.id IS NOT NULL THEN its.tenant_id WHEN parent.id IS NOT NULL THEN parent.tenant_id
+                     WHEN stays.id IS NOT NULL THEN stays.tenant_id ELSE last.tenant_id END AS tenant,
                 CASE WHEN item.id IS NOT NULL THEN 'item' WHEN member.id IS NOT NULL THEN 'membership'
-                     WHEN stays.id IS NOT NULL THEN r.attribution ELSE 'fallback' END AS rule) want
-           JOIN cloud_projects p ON p.id = want.project
-           WHERE r.provider = $1 AND r.deleted_at IS NULL AND r.attribution <> 'operator'
-             AND ($5::uuid IS NULL OR want.project = $5)
-             AND (want.project, p.tenant_id, want.rule)
+                     WHEN parent.id IS NOT NULL THEN 'parent' WHEN stays.id IS NOT NULL THEN r.attribution
+                     WHEN last.id IS NOT NULL THEN 'fallback' END AS rule) want
+           WHERE r.provider = $1 AND r.deleted_at IS NULL AND r.attribution <> 'operator' AND want.rule IS NOT NULL
+             AND ($5::uuid IS NULL OR want.project = $5) AND ($6::uuid[] IS NULL OR r.id = ANY($6))
+             AND (want.project, want.tenant, want.rule)
                  IS DISTINCT FROM (r.cloud_project_id, r.tenant_id, r.attribution)
-           ORDER BY r.kind, r.provider_id LIMIT $6"#,
+           ORDER BY r.kind, r.provider_id LIMIT $7"#,
         PROVIDER,
         fallback.map(|fallback| fallback.project),
         kinds,
         fallback.map_or(now, |fallback| fallback.begun_at),
         within.project,
+        within.only as _,
         i64::try_from(BATCH).unwrap_or(i64::MAX)
     )
     .fetch_all(&mut **door)
@@ -234,11 +322,7 @@ pub(super) async fn reattribute(
             }
         };
         let id = |id: Option<Uuid>| id.map_or(Value::Null, |id| Value::from(id.to_string()));
-        note(
-            "cloud_project_id",
-            id(row.cloud_project_id),
-            id(Some(row.new_project)),
-        );
+        note("cloud_project_id", id(row.cloud_project_id), id(row.new_project));
         note(
             "tenant_id",
             row.tenant_id.clone().into(),
@@ -251,7 +335,7 @@ pub(super) async fn reattribute(
         moves.push(apply::Move {
             id: row.id,
             version: row.version + 1,
-            cloud_project_id: Some(row.new_project),
+            cloud_project_id: row.new_project,
             tenant_id: row.new_tenant,
             attribution: row.new_rule,
             left_tenant_id,
@@ -260,4 +344,47 @@ pub(super) async fn reattribute(
     }
     apply::move_all(door, actor, within.reason, &moves, now).await?;
     Ok(moves.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_region_of_a_bucket_is_in_its_address() {
+        for (link, bucket, region) in [
+            (
+                "https://assets.fra1.digitaloceanspaces.com",
+                "assets",
+                Some("fra1"),
+            ),
+            (
+                "https://a.b.c.nyc3.digitaloceanspaces.com/",
+                "a.b.c",
+                Some("nyc3"),
+            ),
+            ("https://a.b.nyc3.digitaloceanspaces.com", "a", None),
+            ("https://api.digitalocean.com/v2/droplets/1", "assets", None),
+            ("https://assets.digitaloceanspaces.com", "assets", None),
+            ("", "assets", None),
+        ] {
+            assert_eq!(bucket_region(link, bucket), region, "{link}");
+        }
+    }
+
+    #[test]
+    fn a_row_is_read_whatever_its_links_are() {
+        for (row, link) in [
+            (
+                r#"{"urn": "do:space:a", "links": {"self": "x"}, "status": "ok"}"#,
+                Some("x"),
+            ),
+            (r#"{"urn": "do:space:a", "links": {"self": 7}}"#, None),
+            (r#"{"urn": "do:space:a", "links": null}"#, None),
+            (r#"{"urn": "do:space:a", "links": []}"#, None),
+            (r#"{"urn": "do:space:a"}"#, None),
+        ] {
+            assert_eq!(Member::read(row).unwrap().links.as_deref(), link, "{row}");
+        }
+    }
 }

@@ -24,14 +24,16 @@ use uuid::Uuid;
 use crate::database::{LockError, Pool, lock_mirror};
 use crate::digitalocean::listing::CompleteListing;
 use crate::digitalocean::{Account, Proof};
-use crate::kinds::{Kind, PROVIDER, Sighting};
+use crate::kinds::{Address, Kind, PROVIDER, Sighting};
 use crate::runs::Lease;
 
 pub use edit::{Classification, classify_project};
 pub use membership::{Member, Memberships, Settled, settle};
 pub use plan::Verdict;
 pub use projects::reconcile_projects;
-pub use stored::{Known, known};
+pub use stored::{Known, kinds_known_by_urn_only, known};
+
+use attribution::Claim;
 
 /// Changes written in one transaction at most: ten full pages.
 pub(crate) const BATCH: usize = 2_000;
@@ -191,7 +193,7 @@ pub async fn projects_due_for_proof(
     now: DateTime<Utc>,
     spacing: Duration,
     limit: usize,
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<Address>, Error> {
     let struck = stored::struck_projects(pool).await?;
     Ok(due(struck, listing, now, spacing, limit))
 }
@@ -207,22 +209,22 @@ pub async fn due_for_proof(
     now: DateTime<Utc>,
     spacing: Duration,
     limit: usize,
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<Address>, Error> {
     let struck = stored::struck(pool, kind).await?;
     Ok(due(struck, listing, now, spacing, limit))
 }
 
 fn due(
-    struck: Vec<plan::Live>,
+    struck: Vec<(plan::Live, Address)>,
     listing: &CompleteListing,
     now: DateTime<Utc>,
     spacing: Duration,
     limit: usize,
-) -> Vec<String> {
-    let due = struck
-        .into_iter()
-        .filter(|row| plan::is_due_for_proof(row, now, spacing) && !listing.ids().contains(&row.provider_id));
-    due.map(|row| row.provider_id).take(limit).collect()
+) -> Vec<Address> {
+    let due = struck.into_iter().filter(|(row, _)| {
+        plan::is_due_for_proof(row, now, spacing) && !listing.ids().contains(&row.provider_id)
+    });
+    due.map(|(_, address)| address).take(limit).collect()
 }
 
 /// Writes what was seen so far, while the listing goes on: true whatever becomes of the rest of it.
@@ -378,7 +380,11 @@ async fn upsert(
         return Ok(());
     }
     let stored = stored::rows(door, kind, sightings).await?;
-    let attributions = attribution::resolve(door, kind, sightings).await?;
+    let claims: Vec<Claim<'_>> = sightings
+        .iter()
+        .map(|sighting| Claim::of(sighting, stored.get(&sighting.provider_id)))
+        .collect();
+    let attributions = attribution::resolve(door, kind, &claims).await?;
     let mut changes = Vec::new();
     for sighting in sightings {
         let attribution = attributions.get(&sighting.provider_id);
@@ -391,7 +397,11 @@ async fn upsert(
             changes.push(change);
         }
     }
-    apply::write(door, actor, kind, &changes, None, now).await
+    apply::write(door, actor, kind, &changes, None, now).await?;
+    // What belongs to these follows them, whichever of the two was seen first.
+    let moved: Vec<Uuid> = changes.iter().filter_map(plan::Change::gives_a_project).collect();
+    membership::follow(door, actor, None, moved, now).await?;
+    Ok(())
 }
 
 #[expect(
@@ -414,6 +424,7 @@ async fn strike(
     live.size = live.size.saturating_sub(new);
     let marker = stored::marker(door, kind).await?;
     let proofs = kind.by_id.map(|_| proofs);
+    live.by_urn_only = kind.is_known_by_urn_only();
     let absence = plan::absent(&live, listing, &marker, proofs, now, spacing);
     outcome.missing = u32::try_from(absence.missing).unwrap_or(u32::MAX);
     outcome.verdict = absence.verdict;

@@ -140,7 +140,7 @@ pub fn absent(
         .collect();
     let suspicion = suspicion(live.size, missing.len(), listing.ids().len());
     let suspected = suspicion.is_some();
-    let reason = suspicion.filter(|_| !is_released(marker, before, now));
+    let reason = suspicion.filter(|_| !is_released(live, marker, before, now));
     let mut deleted = BTreeSet::new();
     if reason.is_none() {
         for row in &missing {
@@ -228,11 +228,13 @@ fn suspicion(known: usize, missing: usize, listed: usize) -> Option<String> {
 }
 
 /// Released by the operator for this one state, or because it has been the same for long enough.
-fn is_released(marker: &Marker, fingerprint: i64, now: DateTime<Utc>) -> bool {
+fn is_released(live: &Population, marker: &Marker, fingerprint: i64, now: DateTime<Utc>) -> bool {
     let by_operator = marker.released_fingerprint == Some(fingerprint)
         && marker.released_until.is_none_or(|until| now <= until);
     // This run is one of the four.
-    let by_time = marker.suspect_fingerprint == Some(fingerprint)
+    // Nobody but the operator releases what only projects' members tell of: a scope that is lost stays lost.
+    let by_time = !live.by_urn_only
+        && marker.suspect_fingerprint == Some(fingerprint)
         && marker.suspect_count >= 3
         && marker
             .suspect_since

@@ -79,6 +79,7 @@ pub async fn reconcile_projects(
             let population = Population {
                 size: live.count(),
                 notable,
+                by_urn_only: false,
             };
             let marker = stored::marker(&mut door, &PROJECT).await?;
             let absence = plan::absent(&population, listing, &marker, Some(proofs), now, spacing);

@@ -14,7 +14,7 @@ use super::attribution::{Attribution, Rule};
 use super::plan::{Content, Live, Marker, Population, Row};
 use crate::database::Pool;
 use crate::digitalocean::listing::CompleteListing;
-use crate::kinds::{Kind, PROVIDER, Sighting};
+use crate::kinds::{Address, CATALOGUE, Kind, PROVIDER, Sighting, kind_named};
 
 /// The hashes of a kind's live rows, as they were a moment ago: equal items can be dropped page by page.
 #[derive(Debug, Default)]
@@ -48,11 +48,11 @@ pub async fn known(pool: &Pool, kind: &'static Kind) -> Result<Known, Error> {
     Ok(Known { hashes })
 }
 
-/// Live rows with a strike, the longest waiting first.
-pub(super) async fn struck(pool: &Pool, kind: &'static Kind) -> Result<Vec<Live>, Error> {
-    let rows = sqlx::query_as!(
-        Live,
-        r#"SELECT id, provider_id, version, stale_strike_count AS strikes, last_struck_at, tenant_id
+/// Live rows with a strike, the longest waiting first, and how each is asked for.
+pub(super) async fn struck(pool: &Pool, kind: &'static Kind) -> Result<Vec<(Live, Address)>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT id, provider_id, name, attrs->'parent'->>'id' AS parent_id, version,
+                  stale_strike_count AS strikes, last_struck_at, tenant_id
            FROM cloud_resources
            WHERE provider = $1 AND kind = $2 AND stale_strike_count BETWEEN 1 AND 2 AND deleted_at IS NULL
            ORDER BY last_struck_at, id"#,
@@ -61,11 +61,27 @@ pub(super) async fn struck(pool: &Pool, kind: &'static Kind) -> Result<Vec<Live>
     )
     .fetch_all(pool)
     .await?;
-    Ok(rows)
+    let struck = rows.into_iter().map(|row| {
+        let address = Address {
+            provider_id: row.provider_id.clone(),
+            name: row.name,
+            parent_id: row.parent_id,
+        };
+        let live = Live {
+            id: row.id,
+            provider_id: row.provider_id,
+            version: row.version,
+            strikes: row.strikes,
+            last_struck_at: row.last_struck_at,
+            tenant_id: row.tenant_id,
+        };
+        (live, address)
+    });
+    Ok(struck.collect())
 }
 
 /// The same of projects.
-pub(super) async fn struck_projects(pool: &Pool) -> Result<Vec<Live>, Error> {
+pub(super) async fn struck_projects(pool: &Pool) -> Result<Vec<(Live, Address)>, Error> {
     let rows = sqlx::query_as!(
         Live,
         r#"SELECT id, provider_id, version, stale_strike_count AS strikes, last_struck_at, tenant_id
@@ -76,7 +92,35 @@ pub(super) async fn struck_projects(pool: &Pool) -> Result<Vec<Live>, Error> {
     )
     .fetch_all(pool)
     .await?;
-    Ok(rows)
+    let struck = rows.into_iter().map(|row| {
+        let address = Address {
+            provider_id: row.provider_id.clone(),
+            ..Address::default()
+        };
+        (row, address)
+    });
+    Ok(struck.collect())
+}
+
+/// The kinds of live rows that no listing tells of: buckets, and types of URNs that are not in the catalogue.
+///
+/// # Errors
+/// When the database cannot be used.
+pub async fn kinds_known_by_urn_only(pool: &Pool) -> Result<Vec<&'static Kind>, Error> {
+    let listed: Vec<&str> = CATALOGUE
+        .iter()
+        .filter(|kind| !kind.is_known_by_urn_only())
+        .map(|kind| kind.name)
+        .collect();
+    let names = sqlx::query_scalar!(
+        "SELECT DISTINCT kind FROM cloud_resources
+         WHERE provider = $1 AND deleted_at IS NULL AND kind <> ALL($2::text[])",
+        PROVIDER,
+        &listed as _
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(names.iter().filter_map(|name| kind_named(name)).collect())
 }
 
 /// The stored rows of these sightings, by provider id; content only where it may be needed.

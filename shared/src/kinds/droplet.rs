@@ -1,39 +1,34 @@
 //! Droplets: virtual machines, those with GPUs included.
 //!
 //! DigitalOcean: `/v2/droplets` leaves GPU droplets out without saying so; they come with `type=gpus` only.
-//! Kubernetes workers and members of autoscale pools are ordinary droplets here. Left out, because they
+//! Kubernetes workers (they belong to their cluster, which a tag names) and members of autoscale pools are
+//! ordinary droplets here. Left out, because they
 //! change by themselves: the next backup window, `locked`, ids of backups and snapshots (kinds of their
 //! own), everything of the image but its identity, everything of region and size but their slugs.
 
-use std::borrow::Cow;
-
-use super::{Attr, Kind, Shape};
-use crate::digitalocean::listing::{Collection, Paging};
+use super::{Attr, Kind, Listing, PLAIN, Parent, Shape, Status};
+use crate::digitalocean::listing::Collection;
 
 /// The kind.
 pub static DROPLET: Kind = Kind {
     name: "droplet",
     urn_types: &["droplet"],
     listings: &[
-        Collection {
-            path: Cow::Borrowed("/v2/droplets"),
-            query: &[],
-            root: "droplets",
-            paging: Paging::Numbered,
-        },
-        Collection {
-            path: Cow::Borrowed("/v2/droplets"),
-            query: &[("type", "gpus")],
-            root: "droplets",
-            paging: Paging::Numbered,
-        },
+        Listing::of(Collection::numbered("/v2/droplets", "droplets")),
+        Listing::of(Collection::chosen(
+            "/v2/droplets",
+            &[("type", "gpus")],
+            "droplets",
+        )),
     ],
     by_id: Some("/v2/droplets/{id}"),
-    id: "id",
-    name_at: "name",
     region_at: Some("region.slug"),
-    status_at: Some("status"),
+    status: Status::At("status"),
     tags_at: Some("tags"),
+    parents: &[Parent::Tag {
+        kind: "k8s_cluster",
+        prefix: "k8s:",
+    }],
     attrs: &[
         Attr::plain("size_slug"),
         Attr::plain("memory"),
@@ -59,6 +54,7 @@ pub static DROPLET: Kind = Kind {
         Attr::at("created_at", "created_at", Shape::Instant),
     ],
     in_projects: true,
+    ..PLAIN
 };
 
 #[cfg(test)]

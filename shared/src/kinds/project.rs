@@ -6,32 +6,21 @@
 
 use std::borrow::Cow;
 
-use super::{Attr, Kind, segment};
+use super::{Attr, Kind, Listing, PLAIN, segment};
 use crate::digitalocean::listing::{Collection, Paging};
 
 /// The kind.
 pub static PROJECT: Kind = Kind {
     name: "project",
-    urn_types: &[],
-    listings: &[Collection {
-        path: Cow::Borrowed("/v2/projects"),
-        query: &[],
-        root: "projects",
-        paging: Paging::Numbered,
-    }],
+    listings: &[Listing::of(Collection::numbered("/v2/projects", "projects"))],
     by_id: Some("/v2/projects/{id}"),
-    id: "id",
-    name_at: "name",
-    region_at: None,
-    status_at: None,
-    tags_at: None,
     attrs: &[
         Attr::plain("description"),
         Attr::plain("purpose"),
         Attr::plain("environment"),
         Attr::plain("is_default"),
     ],
-    in_projects: false,
+    ..PLAIN
 };
 
 /// The members of one project.

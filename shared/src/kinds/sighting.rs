@@ -8,15 +8,19 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Map, Number, Value};
+use serde_json::Value;
+use uuid::Uuid;
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::{Kind, Shape};
+use super::item::{Item, clean, is_something, plain_id, refuse, region, shaped, strings, text};
+use super::{Kind, Parent, Status};
 use crate::digitalocean::listing::Unreadable;
 
 /// Part of every hash. Raise it when reading changes in a way that must reach rows whose items did not change.
-const READING: u8 = 1;
+const READING: u8 = 2;
+
+/// What is known of parents from elsewhere: the child's id, and its parent's.
+pub type Told = BTreeMap<String, String>;
 
 /// One thing, as it was seen.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,38 +47,57 @@ impl Sighting {
     /// # Errors
     /// When there is no id, or a field it keeps cannot be what it should be.
     pub fn read(kind: &Kind, item: &str) -> Result<Self, Unreadable> {
-        let item: Value = serde_json::from_str(item).map_err(|_| refuse("it is not JSON"))?;
-        if !item.is_object() {
-            return Err(refuse("it is not an object"));
-        }
-        let provider_id = match at(&item, kind.id) {
-            Some(Value::String(id)) if !id.is_empty() && id.len() <= 1_024 => clean(id),
-            Some(Value::Number(id)) if id.is_u64() => id.to_string(),
+        Self::read_within(kind, item, None, None)
+    }
+
+    /// Reads one item that was found with its parent, or whose parent may be told elsewhere.
+    ///
+    /// # Errors
+    /// As [`Sighting::read`].
+    pub fn read_within(
+        kind: &Kind,
+        item: &str,
+        outer: Option<&str>,
+        told: Option<&Told>,
+    ) -> Result<Self, Unreadable> {
+        let mut item = Item::of(item)?;
+        let mut names = kind.name_at.iter();
+        let name = names
+            .find_map(|path| text(&mut item, path).transpose())
+            .transpose()?
+            .flatten();
+        let provider_id = match (item.at(kind.id), outer, &name) {
+            (Some(Value::String(id)), ..) if !id.is_empty() && id.len() <= 1_024 => clean(id),
+            (Some(Value::Number(id)), ..) if id.is_u64() => id.to_string(),
+            // Some things inside others have no id but their name.
+            (None, Some(outer), Some(name)) if !name.is_empty() => format!("{outer}/{name}"),
             _ => return Err(refuse("it has no id")),
         };
-        let name = text(&item, kind.name_at)?.flatten();
         let region = match kind.region_at {
-            Some(path) => text(&item, path)?,
+            Some(path) => region(&mut item, path)?,
             None => None,
         };
-        let status = match kind.status_at {
-            Some(path) => text(&item, path)?.flatten(),
-            None => None,
-        };
+        let status = status(&mut item, kind.status)?;
         let tags = match kind.tags_at {
-            Some(path) => strings(&item, path)?,
+            Some(path) => strings(&mut item, path)?,
             None => None,
         };
         let mut attrs = BTreeMap::new();
         for attr in kind.attrs {
-            if let Some(value) = at(&item, attr.at) {
-                attrs.insert(
-                    attr.key,
-                    shaped(value, attr.shape).ok_or_else(|| {
-                        Unreadable(Cow::Owned(format!("{} is not what it should be", attr.at)))
-                    })?,
-                );
+            if attr
+                .unless
+                .is_some_and(|path| item.at(path).is_some_and(is_something))
+            {
+                continue;
             }
+            if let Some(value) = item.at(attr.at) {
+                let value = shaped(value, attr.shape)
+                    .ok_or_else(|| Unreadable(Cow::Owned(format!("{} is not what it should be", attr.at))))?;
+                attrs.insert(attr.key, value);
+            }
+        }
+        if let Some(parent) = parent(kind, &mut item, &provider_id, tags.as_deref(), outer, told) {
+            attrs.insert("parent", parent);
         }
         let mut sighting = Self {
             provider_id,
@@ -119,123 +142,66 @@ impl Sighting {
     }
 }
 
-fn refuse(reason: &'static str) -> Unreadable {
-    Unreadable(Cow::Borrowed(reason))
-}
-
-/// The value at a dotted path; `None` where it is absent, which includes a parent that is null.
-fn at<'v>(item: &'v Value, path: &str) -> Option<&'v Value> {
-    path.split('.')
-        .try_fold(item, |value, key| value.as_object()?.get(key))
-}
-
-/// `None`: absent. `Some(None)`: said to be null.
-fn text(item: &Value, path: &str) -> Result<Option<Option<String>>, Unreadable> {
-    match at(item, path) {
-        None => Ok(None),
-        Some(Value::Null) => Ok(Some(None)),
-        Some(Value::String(text)) => Ok(Some(Some(short(text)))),
-        Some(_) => Err(Unreadable(Cow::Owned(format!("{path} is not text")))),
-    }
-}
-
-/// A sorted set of strings; null is the empty one.
-fn strings(item: &Value, path: &str) -> Result<Option<Vec<String>>, Unreadable> {
-    let wrong = || Unreadable(Cow::Owned(format!("{path} is not a list of texts")));
-    match at(item, path) {
-        None => Ok(None),
-        Some(Value::Null) => Ok(Some(Vec::new())),
-        Some(Value::Array(items)) => {
-            let mut set = items
-                .iter()
-                .map(|item| item.as_str().map(short).ok_or_else(wrong))
-                .collect::<Result<Vec<_>, _>>()?;
-            set.sort_unstable();
-            set.dedup();
-            Ok(Some(set))
+fn status(item: &mut Item<'_>, status: Status) -> Result<Option<String>, Unreadable> {
+    match status {
+        Status::Active => Ok(Some("active".to_owned())),
+        Status::At(path) => Ok(text(item, path)?.flatten()),
+        Status::Settled(path, passing) => {
+            let status = text(item, path)?.flatten();
+            Ok(status.filter(|status| !passing.contains(&status.as_str())))
         }
-        Some(_) => Err(wrong()),
-    }
-}
-
-fn shaped(value: &Value, shape: Shape) -> Option<Value> {
-    match (shape, value) {
-        (Shape::Plain, value) => Some(canonical(value)),
-        (Shape::Set | Shape::SetOf(_), Value::Null) => Some(Value::Array(Vec::new())),
-        (Shape::Instant, Value::Null) => Some(Value::Null),
-        (Shape::Set, Value::Array(items)) => Some(set(items.iter().map(canonical).collect())),
-        (Shape::SetOf(members), Value::Array(items)) => {
-            let kept = items.iter().map(|item| {
-                let item = item.as_object()?;
-                let members = members
-                    .iter()
-                    .filter_map(|key| Some(((*key).to_owned(), canonical(item.get(*key)?))));
-                Some(Value::Object(members.collect()))
-            });
-            kept.collect::<Option<Vec<_>>>().map(set)
+        Status::If { at, yes, no } => {
+            let something = item.at(at).map(is_something);
+            let something = something.or_else(|| item.says(at).then_some(false));
+            Ok(something.map(|something| if something { yes } else { no }.to_owned()))
         }
-        (Shape::Instant, Value::String(text)) => {
-            let instant = DateTime::parse_from_rfc3339(text).ok()?.with_timezone(&Utc);
-            Some(Value::from(instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)))
+    }
+}
+
+/// What the item belongs to: `None` if nothing is said about it, null if it is said to belong to nothing.
+fn parent(
+    kind: &Kind,
+    item: &mut Item<'_>,
+    id: &str,
+    tags: Option<&[String]>,
+    outer: Option<&str>,
+    told: Option<&Told>,
+) -> Option<Value> {
+    let mut said = None;
+    for parent in kind.parents {
+        let found = match *parent {
+            Parent::At { kind, at } => {
+                let found = item.at(at).and_then(plain_id);
+                if found.is_none() && item.says(at) {
+                    said = Some(Value::Null);
+                }
+                found.map(|id| (kind, id))
+            }
+            Parent::When {
+                field,
+                value,
+                kind,
+                at,
+            } => {
+                let says = item.at(field).is_some_and(|found| found == value);
+                says.then(|| item.at(at).and_then(plain_id).map(|id| (kind, id)))
+                    .flatten()
+            }
+            Parent::Tag { kind, prefix } => tags.and_then(|tags| {
+                let mut ids = tags.iter().filter_map(|tag| tag.strip_prefix(prefix));
+                ids.find(|id| Uuid::try_parse(id).is_ok())
+                    .map(|id| (kind, id.to_owned()))
+            }),
+            Parent::Outer { kind } => outer.map(|id| (kind, id.to_owned())),
+            Parent::Names { kind, .. } => told
+                .and_then(|told| told.get(id))
+                .map(|parent| (kind.name, parent.clone())),
+        };
+        if let Some((kind, id)) = found {
+            return Some(serde_json::json!({ "kind": kind, "id": id }));
         }
-        _ => None,
     }
-}
-
-fn set(mut items: Vec<Value>) -> Value {
-    items.sort_by_cached_key(Value::to_string);
-    items.dedup();
-    Value::Array(items)
-}
-
-/// The one way to write a JSON value: numbers without a needless fraction, no characters that Postgres refuses.
-pub fn canonical(value: &Value) -> Value {
-    match value {
-        Value::Number(number) => Value::Number(whole(number).unwrap_or_else(|| number.clone())),
-        Value::String(text) => Value::String(clean(text)),
-        Value::Array(items) => Value::Array(items.iter().map(canonical).collect()),
-        Value::Object(members) => {
-            let members = members.iter().map(|(key, value)| (clean(key), canonical(value)));
-            Value::Object(members.collect::<Map<_, _>>())
-        }
-        Value::Null | Value::Bool(_) => value.clone(),
-    }
-}
-
-/// `1.0` is `1`, and so is `1e0`.
-fn whole(number: &Number) -> Option<Number> {
-    const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
-    if number.is_i64() || number.is_u64() {
-        return None;
-    }
-    let float = number.as_f64()?;
-    (float.fract() == 0.0 && float.abs() <= EXACT).then(|| {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a whole number of at most 53 bits"
-        )]
-        let integer = float as i64;
-        Number::from(integer)
-    })
-}
-
-/// Postgres stores every character but NUL; one poisoned name must not stop a sync.
-fn clean(text: &str) -> String {
-    text.replace('\0', "\u{FFFD}")
-}
-
-/// The same for texts that have an index, which takes some 2,700 bytes: longer ones are cut.
-fn short(text: &str) -> String {
-    const LONGEST: usize = 1_024;
-    let mut text = clean(text);
-    if text.len() > LONGEST {
-        let end = (0..=LONGEST)
-            .rev()
-            .find(|at| text.is_char_boundary(*at))
-            .unwrap_or(0);
-        text.truncate(end);
-    }
-    text
+    said
 }
 
 #[cfg(test)]

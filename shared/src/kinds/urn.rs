@@ -26,7 +26,7 @@ pub fn parse(text: &str) -> Option<Urn<'_>> {
 
 /// Our name for a type of DigitalOcean's.
 pub fn kind_of(urn_type: &str) -> Cow<'_, str> {
-    Cow::Borrowed(match urn_type {
+    let known = match urn_type {
         "domain" => "dns_zone",
         "space" => "spaces_bucket",
         "floatingip" | "reservedip" => "floating_ip",
@@ -36,7 +36,17 @@ pub fn kind_of(urn_type: &str) -> Cow<'_, str> {
         "kubernetes" => "k8s_cluster",
         "image" | "volumesnapshot" => "snapshot",
         other => other,
-    })
+    };
+    // A type that nobody has heard of becomes a kind's name, which has small letters, digits and `_`.
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    if known.bytes().all(plain) {
+        return Cow::Borrowed(known);
+    }
+    let letters = known.chars().map(|letter| match letter.to_ascii_lowercase() {
+        letter if letter.is_ascii_alphanumeric() => letter,
+        _ => '_',
+    });
+    Cow::Owned(letters.collect())
 }
 
 #[cfg(test)]
@@ -57,6 +67,7 @@ mod tests {
                 "9cc10173-e9ea-4176-9dbc-a4cee4c4ff30",
             ),
             ("do:quantumdroplet:7", "quantumdroplet", "7"),
+            ("do:teamGroup-x:7", "teamgroup_x", "7"),
         ] {
             let urn = parse(text).unwrap();
             assert_eq!((urn.kind.as_ref(), urn.provider_id), (kind, id), "{text}");

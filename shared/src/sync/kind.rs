@@ -5,15 +5,30 @@
 //! while the walk goes on. It decides nothing: what a listing is worth is the pager's word, and what to do about
 //! it is the plan's.
 
+use std::borrow::Cow;
+
 use super::upstream::{Token, Upstream};
 use super::{Failure, KindReport, Worker};
 use crate::digitalocean::Error;
-use crate::digitalocean::listing::{CompleteListing, Incomplete};
-use crate::inventory::{self, Actor, BATCH, Observation, Outcome, Partial, Proofs};
-use crate::kinds::{Kind, Sighting};
+use crate::digitalocean::listing::{Collection, CompleteListing, Entry, Incomplete, Unreadable};
+use crate::inventory::{self, Actor, BATCH, Known, Observation, Outcome, Partial, Proofs};
+use crate::kinds::{Holds, Kind, Parent, Sighting, Told, entry, segment};
 
 /// Absent rows that are asked for by id in one run, at most.
 pub(super) const PROOFS: usize = 50;
+
+/// What has come of listing one kind so far.
+struct Listed {
+    kind: &'static Kind,
+    worker: &'static str,
+    known: Known,
+    told: Told,
+    /// Read, new or changed, and not yet recorded.
+    sightings: Vec<Sighting>,
+    seen: usize,
+    recorded: Outcome,
+    whole: Result<Option<CompleteListing>, Incomplete>,
+}
 
 pub(super) async fn sync(
     upstream: &mut Upstream<'_>,
@@ -23,46 +38,61 @@ pub(super) async fn sync(
 ) -> Result<KindReport, Failure> {
     let pool = &upstream.station().pool;
     let (now, spacing) = (upstream.now(), upstream.station().config.strike_spacing);
-    let known = inventory::known(pool, kind).await?;
-    let (mut sightings, mut seen, mut recorded) = (Vec::new(), 0, Outcome::default());
-    let mut whole: Result<Option<CompleteListing>, Incomplete> = Ok(None);
-    for collection in kind.listings {
-        let mut tour = upstream.tour(token, collection);
-        loop {
-            let mut read = |item: &serde_json::value::RawValue| {
-                let sighting = Sighting::read(kind, item.get())?;
-                seen += 1;
-                let id = sighting.provider_id.clone();
-                if !known.holds(&sighting) {
-                    sightings.push(sighting);
-                }
-                Ok(id)
-            };
-            let more = upstream.step(&mut tour, &mut read).await?;
-            if sightings.len() >= BATCH {
-                let actor = Actor {
-                    name: worker.name,
-                    lease: Some(upstream.lease()),
+    let mut listed = Listed {
+        kind,
+        worker: worker.name,
+        known: inventory::known(pool, kind).await?,
+        told: told(upstream, token, kind).await?,
+        sightings: Vec::new(),
+        seen: 0,
+        recorded: Outcome::default(),
+        whole: Ok(None),
+    };
+    for listing in kind.listings {
+        match listing.holds {
+            Holds::Under { path, root } => {
+                let mut parents = Vec::new();
+                let mut read = |item: &str| {
+                    let found = entry::read(kind, listing.holds, item, None, &Told::new(), &mut |_| ())?;
+                    if let Entry::Beside(parent) = &found {
+                        parents.push(parent.clone());
+                    }
+                    Ok(found)
                 };
-                let batch = std::mem::take(&mut sightings);
-                inventory::record(pool, actor, kind, batch, now, now, &mut recorded).await?;
+                let end = upstream
+                    .walk(token, &listing.collection, &mut |item| read(item.get()))
+                    .await?;
+                listed.end(end);
+                for parent in parents {
+                    let under = Collection {
+                        path: Cow::Owned(path.replace("{parent}", &segment(&parent).unwrap_or_default())),
+                        ..Collection::whole("", root)
+                    };
+                    listed
+                        .walk(upstream, token, &under, Holds::Items, Some(&parent))
+                        .await?;
+                }
             }
-            if !more {
-                break;
+            holds => {
+                listed
+                    .walk(upstream, token, &listing.collection, holds, None)
+                    .await?;
             }
         }
-        let end = upstream.end(tour).await?;
-        whole = match (whole, end) {
-            (Ok(None), Ok(listing)) => Ok(Some(listing)),
-            (Ok(Some(before)), Ok(listing)) => Ok(Some(before.join(listing))),
-            (Err(incomplete), _) | (Ok(_), Err(incomplete)) => Err(incomplete),
-        };
     }
-    drop(known);
+    let Listed {
+        sightings,
+        seen,
+        recorded,
+        whole,
+        ..
+    } = listed;
     let mut proofs = Proofs::new();
-    if let Ok(Some(listing)) = &whole {
+    if let Ok(Some(listing)) = &whole
+        && kind.by_id.is_some()
+    {
         let due = inventory::due_for_proof(pool, kind, listing, now, spacing, PROOFS).await?;
-        proofs = upstream.prove(token, due, |id| kind.path_of(id)).await?;
+        proofs = upstream.prove(token, &due, |one| kind.path_of(one)).await?;
     }
     let reason = whole.as_ref().err().map(ToString::to_string);
     let listing = worth(&whole, reason.as_deref());
@@ -83,6 +113,81 @@ pub(super) async fn sync(
         seen,
         outcome,
     })
+}
+
+impl Listed {
+    /// Walks one collection; whole batches are written while it goes on.
+    async fn walk(
+        &mut self,
+        upstream: &mut Upstream<'_>,
+        token: &Token,
+        collection: &Collection,
+        holds: Holds,
+        outer: Option<&str>,
+    ) -> Result<(), Failure> {
+        let mut tour = upstream.tour(token, collection);
+        loop {
+            let more = {
+                let (kind, known, told) = (self.kind, &self.known, &self.told);
+                let (seen, sightings) = (&mut self.seen, &mut self.sightings);
+                let mut take = |sighting: Sighting| {
+                    *seen += 1;
+                    if !known.holds(&sighting) {
+                        sightings.push(sighting);
+                    }
+                };
+                let mut read = |item: &serde_json::value::RawValue| -> Result<Entry, Unreadable> {
+                    entry::read(kind, holds, item.get(), outer, told, &mut take)
+                };
+                upstream.step(&mut tour, &mut read).await?
+            };
+            if self.sightings.len() >= BATCH {
+                let actor = Actor {
+                    name: self.worker,
+                    lease: Some(upstream.lease()),
+                };
+                let (pool, now) = (&upstream.station().pool, upstream.now());
+                let batch = std::mem::take(&mut self.sightings);
+                inventory::record(pool, actor, self.kind, batch, now, now, &mut self.recorded).await?;
+            }
+            if !more {
+                break;
+            }
+        }
+        let end = upstream.end(tour).await?;
+        self.end(end);
+        Ok(())
+    }
+
+    /// Whole is what is whole in every part.
+    fn end(&mut self, end: Result<CompleteListing, Incomplete>) {
+        let before = std::mem::replace(&mut self.whole, Ok(None));
+        self.whole = match (before, end) {
+            (Ok(None), Ok(listing)) => Ok(Some(listing)),
+            (Ok(Some(before)), Ok(listing)) => Ok(Some(before.join(listing))),
+            (Err(incomplete), _) | (Ok(_), Err(incomplete)) => Err(incomplete),
+        };
+    }
+}
+
+/// What parents say about their children. A listing of parents that is not whole says less, and that is all: what is
+/// not said about a parent is unknown.
+async fn told(upstream: &mut Upstream<'_>, token: &Token, kind: &'static Kind) -> Result<Told, Failure> {
+    let mut told = Told::new();
+    for parent in kind.parents {
+        let Parent::Names { kind: parents, list } = parent else {
+            continue;
+        };
+        for listing in parents.listings {
+            let mut read = |item: &serde_json::value::RawValue| {
+                let (parent, children) = entry::named_children(item.get(), list)?;
+                told.extend(children.into_iter().map(|child| (child, parent.clone())));
+                Ok(Entry::One(parent))
+            };
+            drop(upstream.walk(token, &listing.collection, &mut read).await?);
+        }
+    }
+    Ok(told)
 }
 
 /// What the mirror may conclude from the end of a walk.

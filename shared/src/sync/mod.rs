@@ -7,6 +7,7 @@
 mod kind;
 mod projects;
 mod upstream;
+mod workers;
 
 use std::time::Duration;
 
@@ -16,52 +17,17 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::config::{Purpose, WorkerConfig};
+use crate::config::WorkerConfig;
 use crate::database::{self, DatabaseError, Pool};
 use crate::digitalocean::{self, Client, ClientError};
 use crate::inventory::{self, Actor, Verdict};
+use crate::kinds::Kind;
 use crate::kinds::project::PROJECT;
-use crate::kinds::{Kind, droplet};
 use crate::runs::{self, Clock, Finish, Lease, Refused, Tick};
 use crate::secrets::Secrets;
 use upstream::Upstream;
 
-/// One worker: a Lambda, a lane, a job.
-#[derive(Debug)]
-pub struct Worker {
-    /// Name of the binary, the Lambda, and the lease.
-    pub name: &'static str,
-    /// Whose token it uses.
-    pub purpose: Purpose,
-    /// What it does.
-    pub job: Job,
-}
-
-/// What a worker does.
-#[derive(Debug)]
-pub enum Job {
-    /// Keeps these kinds up to date, each with its own listing and its own verdict.
-    Kinds(&'static [&'static Kind]),
-    /// Keeps projects, their members, and whose everything is.
-    Projects,
-}
-
-/// `sync-projects`.
-pub static PROJECTS: Worker = Worker {
-    name: "sync-projects",
-    purpose: Purpose::SyncFull,
-    job: Job::Projects,
-};
-
-/// `sync-droplets`.
-pub static DROPLETS: Worker = Worker {
-    name: "sync-droplets",
-    purpose: Purpose::SyncFast,
-    job: Job::Kinds(&[&droplet::DROPLET]),
-};
-
-/// Every worker; a test holds it against the binaries and the template.
-pub static WORKERS: &[&Worker] = &[&PROJECTS, &DROPLETS];
+pub use workers::*;
 
 /// What a worker keeps between runs: made once per sandbox.
 pub struct Station {
@@ -223,6 +189,14 @@ impl Failure {
         )
     }
 
+    /// Whether other kinds can be synced all the same.
+    fn is_of_one_kind(&self) -> bool {
+        matches!(
+            self,
+            Failure::Inventory(inventory::Error::Contradiction { .. } | inventory::Error::Overtaken(_))
+        )
+    }
+
     fn classify(&self) -> (RunOutcome, &'static str) {
         match self {
             Failure::Inventory(inventory::Error::Busy) => (RunOutcome::Busy, "mirror_busy"),
@@ -303,8 +277,15 @@ async fn work(
         Job::Projects => projects::sync(upstream, &token, worker, report).await,
         Job::Kinds(kinds) => {
             for kind in kinds {
-                let done = kind::sync(upstream, &token, worker, kind).await?;
-                report.add(done);
+                match kind::sync(upstream, &token, worker, kind).await {
+                    Ok(done) => report.add(done),
+                    // The others are none the worse for it.
+                    Err(failure) if failure.is_of_one_kind() && kinds.len() > 1 => {
+                        report.fail(&failure);
+                        report.notes.push(format!("{}: {failure}", kind.name));
+                    }
+                    Err(failure) => return Err(failure),
+                }
             }
             Ok(())
         }

@@ -2,15 +2,18 @@
 //!
 //! Makes sure first that the bootstrap project exists (list, create if absent, list again): a no-op ever after,
 //! and if the token may not, a note in the report and nothing worse. What a membership says about a resource
-//! is settled at the end in one transaction, whether or not that resource has been seen yet.
+//! is settled at the end in one transaction, whether or not that resource has been seen yet. What only memberships
+//! tell of (buckets, types that nobody has described) is kept, and struck, by complete passes over all projects.
+
+use std::collections::BTreeMap;
 
 use super::kind::{PROOFS, worth};
 use super::upstream::{Token, Upstream};
 use super::{Failure, KindReport, Report, Worker};
-use crate::digitalocean::listing::{CompleteListing, Incomplete};
-use crate::inventory::{self, Actor, Member, Memberships, Observation, Outcome, Proofs, Verdict};
-use crate::kinds::Sighting;
+use crate::digitalocean::listing::{CompleteListing, Entry, Incomplete};
+use crate::inventory::{self, Actor, Member, Memberships, Observation, Outcome, Partial, Proofs, Verdict};
 use crate::kinds::project::{PROJECT, members_of};
+use crate::kinds::{CATALOGUE, Kind, Sighting, kind_named, urn};
 
 type Seen = (Vec<Sighting>, Result<Option<CompleteListing>, Incomplete>);
 
@@ -42,7 +45,7 @@ pub(super) async fn sync(
     let mut proofs = Proofs::new();
     if let Ok(Some(listing)) = &whole {
         let due = inventory::projects_due_for_proof(pool, listing, now, spacing, PROOFS).await?;
-        proofs = upstream.prove(token, due, |id| PROJECT.path_of(id)).await?;
+        proofs = upstream.prove(token, &due, |one| PROJECT.path_of(one)).await?;
     }
     let seen: Vec<String> = sightings
         .iter()
@@ -74,6 +77,7 @@ pub(super) async fn sync(
         projects: Vec::new(),
         complete,
     };
+    let mut members_seen: Option<CompleteListing> = None;
     for project in seen {
         let mut members = Vec::new();
         let end = upstream
@@ -81,14 +85,22 @@ pub(super) async fn sync(
                 let member = Member::read(item.get())?;
                 let urn = member.urn.clone();
                 members.push(member);
-                Ok(urn)
+                Ok(Entry::One(urn))
             })
             .await?;
-        if let Err(incomplete) = end {
-            memberships.complete = false;
-            report
-                .notes
-                .push(format!("members of project {project}: {incomplete}"));
+        match end {
+            Ok(listing) => {
+                members_seen = Some(match members_seen.take() {
+                    Some(before) => before.join(listing),
+                    None => listing,
+                });
+            }
+            Err(incomplete) => {
+                memberships.complete = false;
+                report
+                    .notes
+                    .push(format!("members of project {project}: {incomplete}"));
+            }
         }
         memberships.projects.push((project, members));
     }
@@ -97,19 +109,79 @@ pub(super) async fn sync(
         lease: Some(upstream.lease()),
     };
     report.settled = Some(inventory::settle(pool, actor, &memberships, bootstrap, now, now).await?);
+    let whole = members_seen.filter(|_| memberships.complete);
+    only_members(upstream, worker, report, &memberships, whole.as_ref()).await
+}
+
+/// What no listing tells of: kept, and struck, by what the members of all projects say.
+async fn only_members(
+    upstream: &Upstream<'_>,
+    worker: &'static Worker,
+    report: &mut Report,
+    memberships: &Memberships,
+    whole: Option<&CompleteListing>,
+) -> Result<(), Failure> {
+    let station = upstream.station();
+    let (pool, now, spacing) = (&station.pool, upstream.now(), station.config.strike_spacing);
+    let mut kinds: BTreeMap<&'static str, (&'static Kind, Vec<Sighting>)> = BTreeMap::new();
+    let buckets = CATALOGUE
+        .iter()
+        .copied()
+        .filter(|kind| kind.is_known_by_urn_only());
+    for kind in buckets.chain(inventory::kinds_known_by_urn_only(pool).await?) {
+        kinds.insert(kind.name, (kind, Vec::new()));
+    }
+    for member in memberships.projects.iter().flat_map(|(_, members)| members) {
+        let Some(found) = urn::parse(&member.urn) else {
+            continue;
+        };
+        let Some(kind) = kind_named(&found.kind).filter(|kind| kind.is_known_by_urn_only()) else {
+            continue;
+        };
+        let (_, sightings) = kinds.entry(kind.name).or_insert_with(|| (kind, Vec::new()));
+        sightings.extend(member.sighting(kind, found.provider_id));
+    }
+    let actor = Actor {
+        name: worker.name,
+        lease: Some(upstream.lease()),
+    };
+    for (kind, sightings) in kinds.into_values() {
+        let listing = whole.map(|whole| {
+            whole.select(|text| {
+                let found = urn::parse(text)?;
+                (found.kind == kind.name).then(|| found.provider_id.to_owned())
+            })
+        });
+        let seen = sightings.len();
+        let observation = Observation {
+            kind,
+            sightings,
+            recorded: Outcome::default(),
+            listing: listing
+                .as_ref()
+                .ok_or(Partial::Incomplete("not every project's members were listed")),
+            begun_at: now,
+        };
+        let outcome = inventory::reconcile(pool, actor, observation, &Proofs::new(), now, spacing).await?;
+        report.add(KindReport {
+            kind: kind.name,
+            seen,
+            outcome,
+        });
+    }
     Ok(())
 }
 
 async fn list(upstream: &mut Upstream<'_>, token: &Token) -> Result<Seen, Failure> {
     let mut sightings = Vec::new();
     let mut whole = Ok(None);
-    for collection in PROJECT.listings {
+    for listing in PROJECT.listings {
         let end = upstream
-            .walk(token, collection, &mut |item| {
+            .walk(token, &listing.collection, &mut |item| {
                 let sighting = Sighting::read(&PROJECT, item.get())?;
                 let id = sighting.provider_id.clone();
                 sightings.push(sighting);
-                Ok(id)
+                Ok(Entry::One(id))
             })
             .await?;
         whole = end.map(Some);

@@ -12,9 +12,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::RawValue;
 
 use super::{Failure, Station};
-use crate::digitalocean::listing::{Collection, CompleteListing, Incomplete, Unreadable, Walk};
+use crate::digitalocean::listing::{Collection, CompleteListing, Entry, Incomplete, Unreadable, Walk};
 use crate::digitalocean::{Error, Proof, Session};
 use crate::inventory;
+use crate::kinds::Address;
 use crate::runs::budget::{self, Grant};
 use crate::runs::{Clock, Lease};
 
@@ -30,8 +31,8 @@ const ROUND: u32 = 8;
 /// Times a single GET is asked before it is given up.
 const ATTEMPTS: u32 = 3;
 
-/// Reads one item of a listing and answers its id.
-pub(super) type Reader<'r> = dyn FnMut(&RawValue) -> Result<String, Unreadable> + Send + 'r;
+/// Reads one item of a listing and answers what it is.
+pub(super) type Reader<'r> = dyn FnMut(&RawValue) -> Result<Entry, Unreadable> + Send + 'r;
 
 /// The token of the run, and the name that its budget goes by.
 pub(super) struct Token {
@@ -226,12 +227,12 @@ impl<'a> Upstream<'a> {
     pub(super) async fn prove(
         &mut self,
         token: &Token,
-        ids: Vec<String>,
-        path_of: impl Fn(&str) -> Option<String>,
+        due: &[Address],
+        path_of: impl Fn(&Address) -> Option<String>,
     ) -> Result<BTreeMap<String, Proof>, Failure> {
         let mut proofs = BTreeMap::new();
-        for id in ids {
-            let Some(path) = path_of(&id) else { continue };
+        for one in due {
+            let Some(path) = path_of(one) else { continue };
             match self.reserve(token, 1).await {
                 Ok(_) => {}
                 Err(Failure::NotBefore(_) | Failure::NoTime) => break,
@@ -242,7 +243,7 @@ impl<'a> Upstream<'a> {
                 .in_time(token.session.prove(&path, self.clock.instant()))
                 .await
             {
-                Some(Ok(proof)) => drop(proofs.insert(id, proof)),
+                Some(Ok(proof)) => drop(proofs.insert(one.provider_id.clone(), proof)),
                 Some(Err(Error::Exhausted(until))) => {
                     self.remember(token, until).await?;
                     break;

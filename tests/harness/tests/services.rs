@@ -48,14 +48,20 @@ async fn databases_are_migrated_isolated_and_dropped() {
 
     let name = one.name().to_owned();
     drop(one); // although `connection` still uses it
-    assert!(connection.ping().await.is_err());
     let mut server = PgConnection::connect(services.cluster.url()).await.unwrap();
-    let (left,): (i64,) = sqlx::query_as("SELECT count(*) FROM pg_database WHERE datname = $1")
-        .bind(&name)
-        .fetch_one(&mut server)
-        .await
-        .unwrap();
-    assert_eq!(left, 0);
+    // Nobody waits for it but us.
+    loop {
+        let (left,): (i64,) = sqlx::query_as("SELECT count(*) FROM pg_database WHERE datname = $1")
+            .bind(&name)
+            .fetch_one(&mut server)
+            .await
+            .unwrap();
+        if left == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(connection.ping().await.is_err());
 }
 
 #[tokio::test]

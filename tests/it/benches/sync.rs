@@ -20,7 +20,7 @@ mod stage;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use shared::digitalocean::listing::Walk;
+use shared::digitalocean::listing::{Entry, Walk};
 use shared::kinds::Sighting;
 use shared::kinds::droplet::DROPLET;
 use simulator::{Churn, Scenario};
@@ -84,11 +84,12 @@ async fn main() {
 async fn limit(stage: &Stage) -> Duration {
     let begun = Instant::now();
     let session = stage.station.client.open(false).await.unwrap();
-    for collection in DROPLET.listings {
-        let mut walk = Walk::new(&session, collection.clone(), stage.now);
+    for listing in DROPLET.listings {
+        let mut walk = Walk::new(&session, listing.collection.clone(), stage.now);
         while walk.wants() > 0 {
-            let mut read =
-                |item: &serde_json::value::RawValue| Ok(Sighting::read(&DROPLET, item.get())?.provider_id);
+            let mut read = |item: &serde_json::value::RawValue| {
+                Ok(Entry::One(Sighting::read(&DROPLET, item.get())?.provider_id))
+            };
             walk.fetch(u32::MAX, stage.now, &mut read).await;
         }
         walk.finish().unwrap();

@@ -68,7 +68,8 @@ async fn bursts(minutes: u64) {
     for minute in 0..minutes {
         stage.sim.clear_requests();
         let runs = WORKERS.iter().zip(&stations).map(|(worker, station)| {
-            let left = Some(Duration::from_secs(5));
+            // Enough for the requests of a minute on a busy machine, and not for waiting until the next one.
+            let left = Some(Duration::from_secs(40));
             sync::run_at(station, worker, Tick::default(), stage.now, left)
         });
         let reports = join_all(runs).await;

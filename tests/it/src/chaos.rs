@@ -19,7 +19,7 @@ use crate::deployment::{Deployment, report, run_lines};
 /// The shortest lease there may be; the default is proven once, in `prove_`.
 const LEASE: u64 = 5;
 /// What a takeover may take beyond the lease: two cold starts of unoptimised binaries on a busy machine.
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(10);
 /// Counts the sessions that hold the mirror lock.
 const WRITING: &str = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
     WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.objid = 1684627713 AND l.granted";

@@ -16,7 +16,7 @@ use crate::chaos;
 use crate::deployment::{Deployment, report};
 
 /// What waiting costs beyond Postgres's patience.
-const GRACE: Duration = Duration::from_secs(4);
+const GRACE: Duration = Duration::from_secs(8);
 
 /// Waits until a query counts something.
 pub async fn until(deployment: &Deployment, query: &str) {

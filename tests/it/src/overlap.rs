@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use shared::digitalocean::listing::{CompleteListing, Walk};
+use shared::digitalocean::listing::{CompleteListing, Entry, Walk};
 use shared::inventory::{self, Actor, Error, Observation, Outcome, Partial, Proofs};
 use shared::kinds::Sighting;
 use shared::kinds::droplet::DROPLET;
@@ -130,14 +130,14 @@ async fn look(station: &Station, begun_at: DateTime<Utc>) -> Seen {
     let session = station.client.open(false).await.unwrap();
     let mut sightings = Vec::new();
     let mut whole: Result<_, String> = Ok(None);
-    for collection in DROPLET.listings {
-        let mut walk = Walk::new(&session, collection.clone(), begun_at);
+    for listing in DROPLET.listings {
+        let mut walk = Walk::new(&session, listing.collection.clone(), begun_at);
         while walk.wants() > 0 {
             let read = &mut |item: &serde_json::value::RawValue| {
                 let sighting = Sighting::read(&DROPLET, item.get())?;
                 let id = sighting.provider_id.clone();
                 sightings.push(sighting);
-                Ok(id)
+                Ok(Entry::One(id))
             };
             walk.fetch(walk.wants(), begun_at, read).await;
         }
@@ -150,9 +150,11 @@ async fn look(station: &Station, begun_at: DateTime<Utc>) -> Seen {
     let mut proofs = Proofs::new();
     if let Ok(Some(listing)) = &whole {
         let due = inventory::due_for_proof(&station.pool, &DROPLET, listing, begun_at, SPACING, 50).await;
-        for id in due.unwrap() {
-            let proof = session.prove(&format!("/v2/droplets/{id}"), begun_at).await;
-            proofs.insert(id, proof.unwrap());
+        for one in due.unwrap() {
+            let proof = session
+                .prove(&format!("/v2/droplets/{}", one.provider_id), begun_at)
+                .await;
+            proofs.insert(one.provider_id, proof.unwrap());
         }
     }
     Seen {

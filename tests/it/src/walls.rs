@@ -79,7 +79,9 @@ fn catalogue_binaries_and_template_agree() {
         .flatten()
         .collect();
     kept.sort_unstable();
-    let mut catalogue: Vec<&str> = CATALOGUE.iter().map(|kind| kind.name).collect();
+    // Projects' members tell of the others.
+    let listed = CATALOGUE.iter().filter(|kind| !kind.is_known_by_urn_only());
+    let mut catalogue: Vec<&str> = listed.map(|kind| kind.name).collect();
     catalogue.sort_unstable();
     assert_eq!(kept, catalogue, "every kind is kept by exactly one worker");
 }

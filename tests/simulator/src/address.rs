@@ -4,7 +4,8 @@
 //! benchmarking block 198.18.0.0/15 (and onwards beyond 131,000 items), from 10/8 and from the documentation
 //! prefix 2001:db8::/32: nothing here can be somebody's machine.
 
-/// The template variables `public_v4`, `private_v4`, `public_v6`, and the gateways of the public ones.
+/// The template variables `public_v4`, `private_v4`, `public_v6`, the gateways of the public ones, and the blocks of
+/// reserved addresses and load balancers, which must not collide with them (100.64.0.0/10).
 pub fn derived(variable: &str, ordinal: u64) -> Option<String> {
     // The first addresses of a block belong to the network.
     let number = ordinal + 16;
@@ -14,6 +15,9 @@ pub fn derived(variable: &str, ordinal: u64) -> Option<String> {
         "public_v4_gateway" => format!("198.{}.{}.1", 18 + (a & 0x7f), b & 0xf0),
         "private_v4" => format!("10.{}.{b}.{c}", 100 + (a & 0x3f)),
         "public_v6" => format!("2001:db8:400:d0::{:x}:{:x}", 0x1000 + a, number & 0xffff),
+        "reserved_v4" => format!("100.{}.{b}.{c}", 64 + (a & 0x1f)),
+        "balancer_v4" => format!("100.{}.{b}.{c}", 96 + (a & 0x1f)),
+        "reserved_v6" => format!("2001:db8:500:d0::{:x}:{:x}", 0x1000 + a, number & 0xffff),
         "public_v6_gateway" => "2001:db8:400:d0::1".to_owned(),
         _ => return None,
     })

@@ -3,7 +3,7 @@
 //! Made by `api`, `control` and `effects`, sent by `server`. Delivery is part of it, because half of the
 //! faults are about bytes that do not arrive. It refuses to know why.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use axum::body::Bytes;
 use serde_json::{Value, json};
@@ -24,10 +24,40 @@ pub enum Delivery {
         pieces: usize,
         pause: Duration,
     },
+    /// In pieces that are made one by one while they are sent; the answer has no other body.
+    Pieces(Pieces),
     /// The connection is reset before a byte is sent.
     Reset,
     Never,
 }
+
+/// Makes the n-th piece of a body; none after the last.
+#[derive(Clone)]
+pub struct Pieces(Arc<dyn Fn(u64) -> Option<Bytes> + Send + Sync>);
+
+impl Pieces {
+    pub fn new(piece: impl Fn(u64) -> Option<Bytes> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(piece))
+    }
+
+    pub fn piece(&self, number: u64) -> Option<Bytes> {
+        (self.0)(number)
+    }
+}
+
+impl fmt::Debug for Pieces {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Pieces(…)")
+    }
+}
+
+impl PartialEq for Pieces {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Pieces {}
 
 #[derive(Clone, Debug)]
 pub struct Answer {

@@ -1,7 +1,7 @@
 //! The API that DigitalOcean documents: `/v2/…`.
 //!
-//! Called by `gate` once a request is let in. Routes come from the collections' definitions; only account
-//! and projects have lines of their own. It refuses everything it has no route for with DO's 404, and what
+//! Called by `gate` once a request is let in. Routes come from the collections' definitions; only account, money,
+//! memberships and the making of projects have lines of their own. It refuses everything it has no route for with DO's 404, and what
 //! the token's scopes do not allow with its 403.
 
 use std::{borrow::Cow, sync::Arc};
@@ -11,33 +11,61 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     answer::Answer,
+    billing::answers::{self as billing, Billed},
     call::{Call, Window},
     collection::{Collection, Item},
-    definition::Paging,
+    definition::{OwnLimit, Paging},
     effects::{self, Listed, Place},
     faults::FaultKind,
     members::Member,
     page::{Links, Page, Shape},
     problem::Problem,
+    shown::{Eyes, Shown},
     token::Scopes,
+    volatile::Moment,
     world::{PROJECTS, World},
 };
 
 enum Route {
     Account,
-    List(String),
-    One(String, String),
+    List(Target),
+    One(Target, String),
     Members(String),
     CreateProject,
     Assign(String),
+    /// A path below `/v2/customers/my`.
+    Billing(Vec<String>),
     /// The path is known, the method is not.
     Method,
     Nothing,
 }
 
+/// A collection under one of its addresses.
+struct Target {
+    name: String,
+    /// Which of the kind's addresses.
+    address: usize,
+    parent: Option<String>,
+}
+
+/// The limit that this address has besides the token's own.
+pub fn own_limit(world: &World, call: &Call) -> Option<(String, OwnLimit)> {
+    match route(world, call) {
+        Route::List(target) | Route::One(target, _) => {
+            let limit = world.collection(&target.name).ok()?.kind.definition.own_limit?;
+            Some((target.name, limit))
+        }
+        _ => None,
+    }
+}
+
 /// Whether the request is for a list, which some faults need.
 pub fn is_list(world: &World, call: &Call) -> bool {
-    matches!(route(world, call), Route::List(_) | Route::Members(_))
+    match route(world, call) {
+        Route::List(_) | Route::Members(_) => true,
+        Route::Billing(path) => billing::is_list(&path),
+        _ => false,
+    }
 }
 
 fn route(world: &World, call: &Call) -> Route {
@@ -54,22 +82,43 @@ fn route(world: &World, call: &Call) -> Route {
         },
         ["v2", "projects"] if post => Route::CreateProject,
         ["v2", "projects", "default"] if get => {
-            Route::One(PROJECTS.to_owned(), world.default_project().to_owned())
+            let target = Target {
+                name: PROJECTS.to_owned(),
+                address: 0,
+                parent: None,
+            };
+            Route::One(target, world.default_project().to_owned())
         }
-        ["v2", rest @ ..] => {
-            let (head, last) = (rest.join("/"), rest.split_last());
-            let known = |name: &str| world.collection(name).is_ok();
-            match last {
-                _ if known(&head) && get => Route::List(head),
-                Some((id, name)) if known(&name.join("/")) && get => {
-                    Route::One(name.join("/"), (*id).to_owned())
-                }
-                Some((_, name)) if known(&head) || known(&name.join("/")) => Route::Method,
-                _ => Route::Nothing,
+        ["v2", "customers", "my", rest @ ..] if get => {
+            Route::Billing(rest.iter().map(|part| (*part).to_owned()).collect())
+        }
+        path => match (listed(world, path), get) {
+            (None, _) => Route::Nothing,
+            (Some(_), false) => Route::Method,
+            (Some((target, None)), true) => Route::List(target),
+            (Some((target, Some(id))), true) => Route::One(target, id),
+        },
+    }
+}
+
+/// The collection that a path means, and the item. `/v2/droplets/autoscale` is a list, not a droplet.
+fn listed(world: &World, path: &[&str]) -> Option<(Target, Option<String>)> {
+    let mut one = None;
+    for collection in world.collections() {
+        for (address, place) in collection.kind.addresses.iter().enumerate() {
+            let Some(asked) = place.asked(path) else { continue };
+            let target = Target {
+                name: collection.kind.name.clone(),
+                address,
+                parent: asked.parent.map(str::to_owned),
+            };
+            match asked.id {
+                None => return Some((target, None)),
+                Some(id) => one = Some((target, Some(id.to_owned()))),
             }
         }
-        _ => Route::Nothing,
     }
+    one
 }
 
 /// A request past the gate, with the fault that fires on it.
@@ -78,6 +127,8 @@ pub struct Request<'a> {
     pub scopes: &'a Scopes,
     pub kind: &'a FaultKind,
     pub number: u64,
+    /// Set while what changes by itself does.
+    pub moment: Option<Moment>,
 }
 
 impl Request<'_> {
@@ -87,23 +138,28 @@ impl Request<'_> {
                 self.need(&["account:read"])?;
                 Ok(Answer::json(200, world.account()))
             }
-            Route::List(name) => {
-                let answer = self.list(world.collection(&name)?)?;
-                effects::afterwards(self.kind, world, &Listed::Collection(name));
+            Route::List(target) => {
+                let answer = self.list(world, &target)?;
+                effects::afterwards(self.kind, world, &Listed::Collection(target.name));
                 Ok(answer)
             }
-            Route::One(name, id) => {
-                let collection = world.collection(&name)?;
-                self.need(&[&collection.kind.definition.scope])?;
-                let item = collection.get(&id).ok_or_else(Problem::not_found)?;
-                let singular = Value::from(collection.kind.definition.singular.as_str());
-                let body = String::from_utf8_lossy(&self.visible(collection, item)).into_owned();
+            Route::One(target, id) => {
+                let collection = self.readable(world, &target)?;
+                let item = collection
+                    .found(&id, target.parent.as_deref())
+                    .ok_or_else(Problem::not_found)?;
+                let address = collection.kind.addresses.get(target.address);
+                let singular = address.map(|address| address.singular.as_str());
+                let shown = Shown::of(collection, self.eyes(world, None)).bytes(item);
+                let body = String::from_utf8_lossy(&shown).into_owned();
+                let singular = Value::from(singular.unwrap_or_default());
                 Ok(Answer::rendered(200, format!("{{{singular}:{body}}}")))
             }
             Route::Members(project) => {
                 self.need(&["project:read"])?;
                 let rows = self.member_rows(world, &project, &Map::new());
-                let answer = self.envelope("resources", "urn", Paging::Paged, Cow::Owned(rows), None)?;
+                let (whole, rows) = (|item: &Arc<Item>| item.bytes.clone(), Cow::Owned(rows));
+                let answer = self.envelope(("resources", "urn"), Paging::Paged, rows, Vec::new(), &whole)?;
                 effects::afterwards(self.kind, world, &Listed::Members(project));
                 Ok(answer)
             }
@@ -113,8 +169,21 @@ impl Request<'_> {
                 Ok(Answer::json(201, &json!({ "project": project })))
             }
             Route::Assign(project) => self.assign(world, &project),
+            Route::Billing(path) => self.billing(world, &path),
             Route::Method => Err(Problem::new(405, "method_not_allowed", "Not with this method.")),
             Route::Nothing => Err(Problem::not_found()),
+        }
+    }
+
+    fn billing(&self, world: &mut World, path: &[String]) -> Result<Answer, Problem> {
+        self.need(&["billing:read"])?;
+        match world.ledger.answer(path, self.call.window()?)? {
+            Billed::Whole(answer) => Ok(answer),
+            Billed::List(list) => {
+                let (whole, rows) = (|item: &Arc<Item>| item.bytes.clone(), Cow::Owned(list.rows));
+                let keys = (list.root, list.id_field);
+                self.envelope(keys, Paging::Paged, rows, list.beside, &whole)
+            }
         }
     }
 
@@ -127,23 +196,52 @@ impl Request<'_> {
         }
     }
 
-    fn list(&self, collection: &Collection) -> Result<Answer, Problem> {
+    /// The collection, if the token may read it and its parent is there.
+    fn readable<'w>(&self, world: &'w World, target: &Target) -> Result<&'w Collection, Problem> {
+        let collection = world.collection(&target.name)?;
         let definition = &collection.kind.definition;
-        self.need(&[&definition.scope])?;
-        let rows = collection.select(&self.call.query)?;
-        let (root, id_field) = (definition.root.as_str(), definition.id.field.as_str());
-        self.envelope(root, id_field, definition.paging, rows, Some(collection))
+        for scope in definition.more_scopes.iter().chain([&definition.scope]) {
+            self.need(&[scope])?;
+        }
+        if let (Some(parent), Some(id)) = (&definition.parent, &target.parent)
+            && world.collection(&parent.collection)?.get(id).is_none()
+        {
+            return Err(Problem::not_found());
+        }
+        Ok(collection)
+    }
+
+    fn eyes<'w>(&'w self, world: &'w World, listing: Option<&'w Call>) -> Eyes<'w> {
+        Eyes {
+            world,
+            scopes: self.scopes,
+            listing,
+            moment: self.moment,
+        }
+    }
+
+    fn list(&self, world: &World, target: &Target) -> Result<Answer, Problem> {
+        let collection = self.readable(world, target)?;
+        let definition = &collection.kind.definition;
+        let rows = collection.select(&self.call.query, target.parent.as_deref())?;
+        let address = collection.kind.addresses.get(target.address);
+        let root = address.map_or(definition.root.as_str(), |address| address.root.as_str());
+        let shown = Shown::of(collection, self.eyes(world, Some(self.call)));
+        let keys = (root, definition.id.field.as_str());
+        self.envelope(keys, definition.paging, rows, Vec::new(), &|item| {
+            shown.bytes(item)
+        })
     }
 
     fn envelope(
         &self,
-        root: &str,
-        id_field: &str,
+        (root, id_field): (&str, &str),
         paging: Paging,
         rows: Cow<'_, [Arc<Item>]>,
-        collection: Option<&Collection>,
+        more: Vec<(&'static str, Value)>,
+        shown: &dyn Fn(&Arc<Item>) -> Bytes,
     ) -> Result<Answer, Problem> {
-        let paged = paging == Paging::Paged;
+        let paged = paging != Paging::Unpaged;
         let window = if paged {
             self.call.window()?
         } else {
@@ -156,9 +254,9 @@ impl Request<'_> {
         } else {
             1
         };
-        let shown = effects::shown_page(self.kind, window.page);
+        let shown_page = effects::shown_page(self.kind, window.page);
         let (skip, take) = if paged {
-            ((shown - 1).saturating_mul(window.per_page), window.per_page)
+            ((shown_page - 1).saturating_mul(window.per_page), window.per_page)
         } else {
             (0, total)
         };
@@ -171,16 +269,16 @@ impl Request<'_> {
             .unwrap_or_default()
             .iter()
             .take(take);
-        let bytes = |item: &Arc<Item>| match collection {
-            Some(collection) => self.visible(collection, item),
-            None => item.bytes.clone(),
-        };
         let mut page = Page {
             root: root.to_owned(),
-            rows: on_page.map(bytes).collect(),
+            rows: on_page.map(shown).collect(),
             shape: Shape::List,
-            meta: paged.then(|| json!({ "total": total })),
-            links: paged.then(|| Links::new(window.page, last, |number| self.call.page_url(number))),
+            style: paging,
+            total: Some(Value::from(total)),
+            links: Some(Links::new(window.page, last, |number| self.call.page_url(number))),
+            more,
+            number: window.page,
+            pages: last,
         };
         effects::page(
             self.kind,
@@ -193,22 +291,6 @@ impl Request<'_> {
             self.call,
         );
         Ok(Answer::rendered(200, page.render()))
-    }
-
-    /// The item without the fields this token's scopes hide.
-    fn visible(&self, collection: &Collection, item: &Item) -> Bytes {
-        let hidden = &collection.kind.definition.hidden;
-        let hidden: Vec<&String> = hidden
-            .iter()
-            .filter(|(scope, _)| !self.scopes.allow(scope))
-            .flat_map(|(_, fields)| fields)
-            .collect();
-        if hidden.is_empty() {
-            return item.bytes.clone();
-        }
-        let mut object = item.object();
-        object.retain(|field, _| !hidden.contains(&field));
-        Bytes::from(Value::Object(object).to_string())
     }
 
     /// A project's membership rows, those only whose kind the token may read.
@@ -234,7 +316,7 @@ impl Request<'_> {
             world.owner_of(urn),
             urn.strip_prefix("do:").and_then(|rest| rest.split_once(':')),
         ) {
-            (Some((owner, id)), _) => format!("{}/{id}", owner.kind.definition.path),
+            (Some((owner, id)), _) => owner.kind.path_of(id),
             (None, Some((kind, id))) => format!("/v2/{kind}s/{id}"),
             (None, None) => String::new(),
         };
@@ -279,8 +361,12 @@ impl Request<'_> {
             root: "resources".to_owned(),
             rows,
             shape: Shape::List,
-            meta: None,
+            style: Paging::Unpaged,
+            total: None,
             links: None,
+            more: Vec::new(),
+            number: 1,
+            pages: 1,
         };
         Ok(Answer::rendered(200, page.render()))
     }

@@ -44,6 +44,18 @@ pub fn uuid(seed: u64, label: &str, number: u64) -> String {
     )
 }
 
+/// Twenty capitals and digits, as the access keys of Spaces.
+pub fn capitals(seed: u64, label: &str, number: u64) -> String {
+    const LETTERS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+    let (mut text, mut part) = ("DO00".to_owned(), word(seed, label, number));
+    for _ in 0..16 {
+        let letter = LETTERS.get(usize::try_from(part % 32).unwrap_or(0));
+        text.extend(letter.copied().map(char::from));
+        part = mix(part);
+    }
+    text
+}
+
 /// Forty hex characters, as DO's owner and account ids.
 pub fn hex40(seed: u64, label: &str, number: u64) -> String {
     let mut text = String::with_capacity(48);

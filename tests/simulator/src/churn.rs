@@ -120,9 +120,26 @@ impl World {
         let rule = rules
             .get(at)
             .ok_or_else(|| Problem::unprocessable(format!("{name} has no change rules")))?;
+        let path = rule.read.as_ref().unwrap_or(&rule.field);
+        let path = format!("/{}", path.replace('.', "/"));
+        let present = Value::Object(item).pointer(&path).cloned().unwrap_or_default();
+        let value = match (&rule.pick, present) {
+            (None, present) => changed(rule, present),
+            (Some(_), present) if !present.is_null() => Value::Null,
+            (Some(from), _) => self.picked(from, chance)?,
+        };
         let mut patch = Map::new();
-        patch.insert(rule.field.clone(), changed(rule, &item));
+        patch.insert(rule.field.clone(), value);
         self.change(name, id, Value::Object(patch)).map(drop)
+    }
+
+    /// The id of some item, as its collection writes it.
+    fn picked(&self, name: &str, chance: u64) -> Result<Value, Problem> {
+        let collection = self.collection(name)?;
+        let at = usize::try_from(chance >> 8).unwrap_or(0) % collection.len().max(1);
+        let item = collection.all().nth(at);
+        let id = item.and_then(|item| item.object().get(&collection.kind.definition.id.field).cloned());
+        Ok(id.unwrap_or_default())
     }
 
     /// False for a kind that projects do not keep, or where there is no other project.
@@ -150,11 +167,7 @@ impl World {
     }
 }
 
-fn changed(rule: &ChangeRule, item: &Map<String, Value>) -> Value {
-    let present = item
-        .get(rule.read.as_ref().unwrap_or(&rule.field))
-        .cloned()
-        .unwrap_or_default();
+fn changed(rule: &ChangeRule, present: Value) -> Value {
     match (&rule.toggle, &rule.suffix, present) {
         (Some(mark), _, present) => {
             let mut values = present.as_array().cloned().unwrap_or_default();

@@ -10,8 +10,11 @@ use axum::body::Bytes;
 use serde_json::{Map, Value};
 
 use crate::{
-    address, chance,
-    definition::{FilterRule, IdKind, Kind},
+    address,
+    bonds::text,
+    chance,
+    definition::{FilterRule, IdKind},
+    kind::Kind,
     problem::Problem,
     template::Slot,
 };
@@ -94,8 +97,50 @@ impl Collection {
         items.get(items.binary_search_by_key(order, |item| item.order).ok()?)
     }
 
+    /// The item that a GET by id asks for: by its id, or by whatever its kind goes by, below this parent.
+    pub fn found(&self, key: &str, parent: Option<&str>) -> Option<&Arc<Item>> {
+        let definition = &self.kind.definition;
+        let (by, id_field) = (&definition.found_by, &definition.id.field);
+        let of_parent = |item: &&Arc<Item>| self.is_child(item, parent);
+        if (by.is_empty() || by.contains(id_field))
+            && let Some(item) = self.get(key).filter(of_parent)
+        {
+            return Some(item);
+        }
+        let goes_by = |item: &&Arc<Item>| {
+            let object = item.object();
+            by.iter().filter(|field| *field != id_field).any(|field| {
+                let value = object.get(field).filter(|value| !value.is_null());
+                value.is_some_and(|value| text(value) == key)
+            })
+        };
+        if by.is_empty() {
+            return None;
+        }
+        self.all().filter(of_parent).find(goes_by)
+    }
+
+    /// The items whose parent this is.
+    pub fn children_of<'a>(&'a self, parent: &'a str) -> impl Iterator<Item = &'a Arc<Item>> {
+        self.all().filter(move |item| self.is_child(item, Some(parent)))
+    }
+
+    fn is_child(&self, item: &Item, parent: Option<&str>) -> bool {
+        match (&self.kind.definition.parent, parent) {
+            (Some(rule), Some(parent)) => item
+                .object()
+                .get(&rule.field)
+                .is_some_and(|value| value == parent),
+            _ => true,
+        }
+    }
+
     /// The items a listing with this query shows, before paging.
-    pub fn select(&self, query: &[(String, String)]) -> Result<Cow<'_, [Arc<Item>]>, Problem> {
+    pub fn select(
+        &self,
+        query: &[(String, String)],
+        parent: Option<&str>,
+    ) -> Result<Cow<'_, [Arc<Item>]>, Problem> {
         let definition = &self.kind.definition;
         let given = |name: &str| {
             query
@@ -126,10 +171,13 @@ impl Collection {
             .iter()
             .filter_map(|(param, filter)| Some((filter, given(param)?)))
             .collect();
-        if wanted.is_empty() {
+        if wanted.is_empty() && definition.parent.is_none() {
             return Ok(Cow::Borrowed(items));
         }
         let holds = |item: &&Arc<Item>| {
+            if !self.is_child(item, parent) {
+                return false;
+            }
             let object = item.object();
             wanted
                 .iter()
@@ -249,14 +297,24 @@ impl Collection {
             .get(&rule.field)
             .map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
         let label = &self.kind.definition.path;
+        let defaults = &self.kind.definition.defaults;
+        let has_digits = !rule.digits_where.is_empty()
+            && rule
+                .digits_where
+                .iter()
+                .all(|(field, value)| spec.get(field).or_else(|| defaults.get(field)) == Some(value));
         match (rule.kind, given) {
             (_, Some(id)) => Ok(id),
             (IdKind::Int, None) => {
                 self.next_id += 1 + chance::word(seed, label, self.ordinal) % 89;
                 Ok(self.next_id.to_string())
             }
+            (IdKind::Uuid, None) if has_digits => {
+                Ok((180_000_000 + chance::word(seed, label, self.ordinal) % 20_000_000).to_string())
+            }
             (IdKind::Uuid, None) => Ok(chance::uuid(seed, label, self.ordinal)),
-            (IdKind::Address, None) => Ok(address::derived("public_v4", self.ordinal).unwrap_or_default()),
+            (IdKind::Address, None) => Ok(address::derived(&rule.block, self.ordinal).unwrap_or_default()),
+            (IdKind::Word, None) => Ok(chance::capitals(seed, label, self.ordinal)),
             (IdKind::Name, None) => Err(Problem::unprocessable(format!("{} is required", rule.field))),
         }
     }
@@ -279,10 +337,12 @@ impl Collection {
                 return text.is_some();
             }
         }
-        let value = spec.get(&slot.name);
         let value = match &slot.field {
-            Some(field) => value.and_then(|value| value.get(field)),
-            None => value,
+            Some(field) => {
+                let whole = spec.get(&slot.name).or_else(|| defaults.get(&slot.name));
+                whole.and_then(|whole| whole.get(field))
+            }
+            None => spec.get(&slot.name),
         };
         let quoted = |text: &str| Value::from(text).to_string();
         let path = &self.kind.definition.path;
@@ -317,6 +377,7 @@ fn matches(present: Option<&Value>, rule: FilterRule, wanted: &str) -> bool {
         (Some(Value::String(text)), FilterRule::EqualsIgnoreCase) => text.eq_ignore_ascii_case(wanted),
         (Some(Value::String(text)), _) => text == wanted,
         (Some(Value::Number(number)), FilterRule::Equals) => number.to_string() == wanted,
+        (Some(Value::Bool(truth)), FilterRule::Not) => (!truth).to_string() == wanted,
         _ => false,
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     answer::Answer,
+    billing::Ledger,
     call::Call,
     churn::Churn,
     faults::{FAULT_NAMES, Fault},
@@ -83,6 +84,8 @@ fn serve(state: &mut State, call: &Call) -> Outcome {
             state.world.forget_member(urn)?;
             done()
         }
+        (method, ["billing", path @ ..]) => Ledger::control(&mut state.world, method, path, call.json()?),
+        ("GET", ["collections"]) => Ok((200, json!({"collections": state.world.described()}))),
         (_, ["collections", rest @ ..]) => match rest.iter().rposition(|part| *part == "items") {
             Some(at) => {
                 let (name, id) = rest.split_at(at);
@@ -148,6 +151,7 @@ fn settings(state: &mut State, body: Value) -> Outcome {
             }
             ("limits", word) if word == "off" || word == false => limits(false),
             ("limits", word) if word == "on" || word == true => limits(true),
+            ("volatile", word) if word == "on" || word == "off" => Value::from(word == "on"),
             (_, value) => value,
         };
         merged.insert(key, value);

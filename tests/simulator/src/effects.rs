@@ -102,8 +102,8 @@ pub struct Place<'a> {
 /// The page, before it is rendered.
 pub fn page(kind: &Kind, page: &mut Page, place: &Place<'_>, call: &Call) {
     let total = |page: &mut Page, total: Value| {
-        if page.meta.is_some() {
-            page.meta = Some(json!({ "total": total }));
+        if page.total.is_some() {
+            page.total = Some(total);
         }
     };
     let next = |page: &mut Page, url: Option<String>| {
@@ -126,7 +126,7 @@ pub fn page(kind: &Kind, page: &mut Page, place: &Place<'_>, call: &Call) {
                 *row = Bytes::from_static(b"\"unavailable\"");
             }
         }
-        Kind::MissingMeta => page.meta = None,
+        Kind::MissingMeta => page.total = None,
         Kind::TotalAsText => total(page, Value::from(place.total.to_string())),
         Kind::LyingTotalHigh { by } => total(page, Value::from(place.total + by)),
         Kind::LyingTotalLow { by } => total(page, Value::from(place.total.saturating_sub(*by))),
@@ -238,7 +238,7 @@ pub fn afterwards(kind: &Kind, world: &mut World, listed: &Listed) {
             let first = world.membership().of(project).map(|(urn, _)| urn.clone()).next();
             let item = first.as_deref().and_then(|urn| {
                 let (owner, id) = world.owner_of(urn)?;
-                Some((owner.kind.name().to_owned(), id.to_owned()))
+                Some((owner.kind.name.clone(), id.to_owned()))
             });
             item.map_or(Ok(()), |(name, id)| world.destroy(&name, &id, false))
         }

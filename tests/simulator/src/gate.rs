@@ -1,6 +1,6 @@
 //! What every request to the API passes before and after its route.
 //!
-//! In this order: is the token known, is it within its limits, does a fault fire, then `api`; afterwards the
+//! In this order: is the token known, is it within its limits (and the address within its own), does a fault fire, then `api`; afterwards the
 //! headers every answer has, and the log. It refuses unknown tokens as DO's gateway does, without a word
 //! about limits.
 
@@ -17,6 +17,7 @@ use crate::{
     problem::Problem,
     state::State,
     token::Scopes,
+    volatile::Moment,
 };
 
 pub fn answer(state: &mut State, call: &Call, token: Option<usize>) -> Answer {
@@ -31,6 +32,23 @@ pub fn answer(state: &mut State, call: &Call, token: Option<usize>) -> Answer {
             let name = credential.name.clone();
             match credential.windows.ask(now_ms, &state.settings.limits) {
                 Verdict::Allowed(reading) => {
+                    let limits = &state.settings.limits;
+                    let own = api::own_limit(&state.world, call).filter(|_| limits.enabled);
+                    let refused = own.and_then(|(name, limit)| {
+                        credential.windows.ask_own(now_ms, &name, limit, limits.minute_ms)
+                    });
+                    if let Some(retry_after) = refused {
+                        credential.blocked += 1;
+                        let answer = too_many(&request_id).header("retry-after", retry_after);
+                        return noted(
+                            state,
+                            call,
+                            answer,
+                            Some(name),
+                            Some(reading),
+                            (&request_id, now_ms, None),
+                        );
+                    }
                     let scopes = (credential.scopes.clone(), credential.other_team);
                     let answer = carry_out(
                         state,
@@ -54,7 +72,19 @@ pub fn answer(state: &mut State, call: &Call, token: Option<usize>) -> Answer {
             }
         }
     };
-    let answer = dressed(answer, &request_id, reading, state.settings.latency_ms);
+    noted(state, call, answer, name, reading, (&request_id, now_ms, fault))
+}
+
+/// The answer with its headers on, and in the log.
+fn noted(
+    state: &mut State,
+    call: &Call,
+    answer: Answer,
+    name: Option<String>,
+    reading: Option<Reading>,
+    (request_id, now_ms, fault): (&str, u64, Option<FaultKind>),
+) -> Answer {
+    let answer = dressed(answer, request_id, reading, state.settings.latency_ms);
     let unanswered = matches!(answer.delivery, Delivery::Reset | Delivery::Never);
     state.journal.note(Entry {
         number: state.requests,
@@ -126,11 +156,16 @@ fn carry_out(
             } else {
                 &mut state.world
             };
+            let moment = Moment {
+                seed: state.seed,
+                request: state.requests,
+            };
             let request = Request {
                 call,
                 scopes,
                 kind,
                 number: state.requests,
+                moment: state.settings.volatile.then_some(moment),
             };
             request
                 .serve(world)

@@ -4,9 +4,11 @@
 //! its own, and `ratelimit-reset` is the second at which the oldest does. Asked once for every request that
 //! has a valid token. Refused requests do not count against the windows.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
+
+use crate::definition::OwnLimit;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -61,9 +63,25 @@ pub enum Verdict {
 pub struct Windows {
     hour: VecDeque<u64>,
     minute: VecDeque<u64>,
+    /// Of addresses with a limit of their own.
+    own: BTreeMap<String, VecDeque<u64>>,
 }
 
 impl Windows {
+    /// Counts a request to an address that has its own limit; if it is one too many: how long to wait, in seconds.
+    /// A minute may be shorter, for tests that will not wait.
+    pub fn ask_own(&mut self, now_ms: u64, name: &str, limit: OwnLimit, minute_ms: u64) -> Option<u64> {
+        let window = self.own.entry(name.to_owned()).or_default();
+        let length = limit.seconds.saturating_mul(minute_ms) / 60;
+        age_out(window, now_ms, length);
+        if window.len() >= limit.requests {
+            let free_at = window.front().copied().unwrap_or(now_ms) + length;
+            return Some(free_at.saturating_sub(now_ms).div_ceil(1000).max(1));
+        }
+        window.push_back(now_ms);
+        None
+    }
+
     pub fn ask(&mut self, now_ms: u64, limits: &Limits) -> Verdict {
         if !limits.enabled {
             let reset = (now_ms + limits.hour_ms) / 1000;
@@ -96,6 +114,7 @@ impl Windows {
     pub fn clear(&mut self) {
         self.hour.clear();
         self.minute.clear();
+        self.own.clear();
     }
 
     /// Rounded up: a client that comes back at that second is let in.

@@ -1,5 +1,5 @@
 //! The simulator as a program: `simulator [--port N] [--seed N] [--token [NAME=]TEXT]… [--scenario
-//! default|empty] [--droplets N] [--latency-ms N] [--limits off]`.
+//! default|empty] [--droplets N] [--latency-ms N] [--limits off] [--volatile on]`.
 //!
 //! Run by the local stack and by people with curl. It prints its URL on one line and serves until it is
 //! killed. A token without a name is called `token-1`, `token-2`, …; a token's text is never printed.
@@ -61,6 +61,11 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
                 }
             }
             "--latency-ms" => options.settings.latency_ms = number()?,
+            "--volatile" => match value.as_str() {
+                "on" => options.settings.volatile = true,
+                "off" => options.settings.volatile = false,
+                _ => return Err(format!("--volatile: {value} is neither on nor off")),
+            },
             "--limits" => match value.as_str() {
                 "on" => options.settings.limits = Limits::default(),
                 "off" => options.settings.limits = Limits::off(),

@@ -1,10 +1,12 @@
 //! One page of a listing in DO's envelope.
 //!
-//! Rows are finished JSON; the page is their concatenation between a root key and `links` and `meta`. Built
-//! by `api`, bent by `effects`, rendered once. It refuses to look into rows.
+//! Rows are finished JSON; the page is their concatenation between a root key and what the collection's style
+//! of paging puts beside it. Built by `api`, bent by `effects`, rendered once. It refuses to look into rows.
 
 use axum::body::Bytes;
 use serde_json::{Value, json};
+
+use crate::definition::Paging;
 
 /// What stands under the root key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,9 +21,15 @@ pub struct Page {
     pub root: String,
     pub rows: Vec<Bytes>,
     pub shape: Shape,
-    /// None: a listing that knows no paging, or a fault.
-    pub meta: Option<Value>,
+    pub style: Paging,
+    /// How many items there are on all pages; none: a fault.
+    pub total: Option<Value>,
     pub links: Option<Links>,
+    /// What this list alone has beside it (the preview of the running month).
+    pub more: Vec<(&'static str, Value)>,
+    /// Which page this is, and of how many.
+    pub number: u64,
+    pub pages: u64,
 }
 
 #[derive(Debug, Default)]
@@ -44,10 +52,10 @@ impl Links {
         }
     }
 
-    fn json(&self) -> Value {
+    fn json(&self, previous: &str) -> Value {
         let all = [
             ("first", &self.first),
-            ("prev", &self.prev),
+            (previous, &self.prev),
             ("next", &self.next),
             ("last", &self.last),
         ];
@@ -83,15 +91,31 @@ impl Page {
                 out.push(b']');
             }
         }
-        if let Some(links) = &self.links {
-            out.extend_from_slice(b",\"links\":");
-            out.extend_from_slice(links.json().to_string().as_bytes());
-        }
-        if let Some(meta) = &self.meta {
-            out.extend_from_slice(b",\"meta\":");
-            out.extend_from_slice(meta.to_string().as_bytes());
+        for (key, value) in self.beside() {
+            out.extend_from_slice(format!(",{}:{value}", Value::from(key)).as_bytes());
         }
         out.push(b'}');
         Bytes::from(out)
+    }
+
+    /// What stands beside the list.
+    fn beside(&self) -> Vec<(&'static str, Value)> {
+        let links = |previous| self.links.as_ref().map(|links| ("links", links.json(previous)));
+        let (number, pages) = (self.number, self.pages);
+        let total = self.total.as_ref();
+        let members = match self.style {
+            Paging::Unpaged => [None, None],
+            Paging::Paged => [
+                links("prev"),
+                total.map(|total| ("meta", json!({ "total": total }))),
+            ],
+            Paging::GenAi => [
+                links("previous"),
+                total.map(|total| ("meta", json!({"page": number, "pages": pages, "total": total}))),
+            ],
+            Paging::TotalBeside => [None, total.map(|total| ("total", total.clone()))],
+        };
+        let more = self.more.iter().cloned();
+        more.chain(members.into_iter().flatten()).collect()
     }
 }

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
+    billing::Ledger,
     chance,
     definition::Synthetic,
+    fixtures::{ACCOUNT, MEMBERS},
     problem::Problem,
     world::{PROJECTS, World},
 };
@@ -45,8 +47,6 @@ pub enum Scenario {
     },
 }
 
-const ACCOUNT: &str = include_str!("../fixtures/account.json");
-
 /// The account, filled.
 pub(crate) fn build(seed: u64, scenario: Scenario, fixtures: &[String]) -> Result<World, Problem> {
     let account: Value = serde_json::from_str(ACCOUNT).map_err(broken)?;
@@ -77,28 +77,60 @@ fn broken(error: serde_json::Error) -> Problem {
 
 fn lay_out(seed: u64, scenario: Scenario, account: Value, fixtures: &[String]) -> Result<World, Problem> {
     let mut world = World::bare(seed, account, fixtures)?;
-    let names: Vec<String> = world
-        .collections()
-        .iter()
-        .map(|c| c.kind.name().to_owned())
-        .collect();
+    let names: Vec<String> = world.collections().iter().map(|c| c.kind.name.clone()).collect();
     for name in &names {
         let items = world.collection(name)?.kind.definition.items.clone();
         for item in items {
             let is_default = item.get("is_default").is_some_and(|is| is == true);
             if scenario == Scenario::Default || is_default {
-                world.create(name, Value::Object(item.clone()))?;
+                let id = world.create(name, Value::Object(item.clone()))?;
+                let called = ["name", "label", "description"]
+                    .iter()
+                    .find_map(|key| item.get(*key)?.as_str());
+                if let (Some(called), Some(id)) = (called, id.as_str()) {
+                    world
+                        .names
+                        .insert((name.clone(), called.to_owned()), id.to_owned());
+                }
             }
             if let (true, Some(id)) = (is_default, item.get("id").and_then(Value::as_str)) {
                 world.set_default_project(id);
             }
         }
     }
-    if let Scenario::Scale { droplets } = scenario {
-        fill(&mut world, droplets)?;
+    match scenario {
+        Scenario::Default => {
+            file_members(&mut world)?;
+            world.ledger = Ledger::of_year(&world)?;
+        }
+        Scenario::Scale { droplets } => fill(&mut world, droplets)?,
+        Scenario::Empty => {}
     }
     world.laid_out();
     Ok(world)
+}
+
+/// Members of projects that no collection lists: buckets, and what nobody has heard of.
+fn file_members(world: &mut World) -> Result<(), Problem> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Row {
+        urn: String,
+        project: String,
+        link: Option<String>,
+        status: Option<String>,
+    }
+    let rows: Vec<Row> = serde_json::from_str(MEMBERS).map_err(broken)?;
+    for row in rows {
+        world.assign(&row.urn, &row.project)?;
+        if let Some(link) = row.link {
+            world.set_member_link(&row.urn, &link)?;
+        }
+        if let Some(status) = row.status {
+            world.set_member_status(&row.urn, &status)?;
+        }
+    }
+    Ok(())
 }
 
 /// Droplets in projects of about a hundred; every fiftieth is left in the default project.
@@ -152,7 +184,7 @@ pub(crate) fn synthetic(rules: &Synthetic, number: u64, rng: &mut ChaCha8Rng) ->
     {
         spec.insert(
             "name".to_owned(),
-            Value::from(format!("{prefix}-{:06}", number + 1)),
+            Value::from(format!("{prefix}-{:06}{}", number + 1, rules.suffix)),
         );
     }
     spec

@@ -24,7 +24,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Response, StatusCode, header},
     serve::{IncomingStream, Listener},
 };
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -123,6 +123,10 @@ async fn deliver(answer: Answer, connection: &Connection) -> Response<Body> {
                 pieces(sent, 1, Duration::ZERO, Some(connection.clone())),
                 Some(length),
             )
+        }
+        Delivery::Pieces(made) => {
+            let steps = stream::iter((0..).map_while(move |number| made.piece(number)));
+            (Body::from_stream(steps.map(Ok::<_, Infallible>)), None)
         }
         Delivery::Never => std::future::pending().await,
         Delivery::Reset => {

@@ -139,6 +139,31 @@ impl Simulator {
         self.world().item(collection, &id.to_string())
     }
 
+    /// What collections there are: `World::described`.
+    pub fn collections(&self) -> Vec<Value> {
+        self.world().described()
+    }
+
+    /// Balance, invoices and history: `World::billing`.
+    pub fn billing(&self) -> Value {
+        self.world().billing()
+    }
+
+    /// Add an invoice: `World::add_invoice`, the README's table has what it may say.
+    pub fn add_invoice(&self, spec: Value) -> Result<Value, Problem> {
+        self.world().add_invoice(spec)
+    }
+
+    /// Change an invoice's amount, file or format; by uuid or `preview`.
+    pub fn change_invoice(&self, uuid: &str, patch: Value) -> Result<(), Problem> {
+        self.world().change_invoice(uuid, patch)
+    }
+
+    /// Change the balance; what is left out stays.
+    pub fn change_balance(&self, patch: Value) -> Result<(), Problem> {
+        self.world().change_balance(patch)
+    }
+
     /// (URN, project id) of everything alive.
     pub fn members(&self) -> Vec<(String, String)> {
         self.world().members()
@@ -175,6 +200,11 @@ impl Simulator {
 
     pub fn set_latency(&self, milliseconds: u64) {
         self.shared.lock().settings.latency_ms = milliseconds;
+    }
+
+    /// Let everything that changes by itself be different in every answer, or stop that.
+    pub fn set_volatile(&self, volatile: bool) {
+        self.shared.lock().settings.volatile = volatile;
     }
 
     pub fn set_limits(&self, limits: Limits) {

@@ -28,6 +28,8 @@ use crate::{
 pub struct Settings {
     /// Added to every answer of the API.
     pub latency_ms: u64,
+    /// Whether what changes by itself is different in every answer.
+    pub volatile: bool,
     pub limits: Limits,
 }
 
@@ -159,7 +161,7 @@ impl State {
             .world
             .collections()
             .iter()
-            .map(|collection| (collection.kind.name().to_owned(), Value::from(collection.len())))
+            .map(|collection| (collection.kind.name.clone(), Value::from(collection.len())))
             .collect();
         let tokens = self.tokens.iter().map(|token| {
             json!({

@@ -1,7 +1,7 @@
 //! An item's JSON template, compiled once and rendered by pasting text.
 //!
 //! `"$name"` or `"$size.memory"` stands for a value, `"$size.gpu_info?"` for a member that is left out when
-//! there is no value, and `"cdn.${name}.example"` is filled in inside a string. Used whenever an item is
+//! there is no value (or null), and `"cdn.${name}.example"` is filled in inside a string. Used whenever an item is
 //! made: building a tree of values for each of 100,000 droplets would take several times as long.
 //! It refuses logic: no conditions, no loops.
 
@@ -24,7 +24,9 @@ impl Slot {
             Some(path) => (path, true),
             None => (rest, false),
         };
-        Some((Self::dotted(path), optional))
+        // `$TTL 1800` in a zone file is text.
+        let name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+        (!path.is_empty() && path.chars().all(name)).then(|| (Self::dotted(path), optional))
     }
 
     fn dotted(path: &str) -> Self {
@@ -83,7 +85,9 @@ impl Template {
                 Part::Member(key, slot) => {
                     let before = out.len();
                     out.push_str(key);
-                    if !resolve(slot, out) {
+                    let value = out.len();
+                    // Null is no value here: a global load balancer has no region.
+                    if !resolve(slot, out) || out.get(value..) == Some("null") {
                         out.truncate(before);
                     }
                 }

@@ -4,14 +4,18 @@
 //! final world with a mirror of it. New resources land in the default project, as at DO.
 //! It knows nothing of HTTP, tokens or faults, and real time never reaches it.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
 
 use crate::{
-    chance, clock,
+    billing::Ledger,
+    bonds, chance, clock,
     collection::{Collection, Making},
-    definition,
+    kind,
     members::Members,
     problem::Problem,
+    shown,
 };
 
 /// The collection that the others are filed into.
@@ -24,24 +28,29 @@ pub struct World {
     tick: u64,
     /// While a scenario is laid out, things are as old as chance says.
     pub(crate) loading: bool,
+    /// (collection, name) -> id of what a fixture has laid out, so that its items can name each other.
+    pub(crate) names: BTreeMap<(String, String), String>,
     account: Value,
     pub(crate) collections: Vec<Collection>,
     members: Members,
     default_project: String,
+    pub(crate) ledger: Ledger,
 }
 
 impl World {
     /// An account with nothing in it but who it is; `scenario` fills it.
     pub(crate) fn bare(seed: u64, account: Value, fixtures: &[String]) -> Result<Self, Problem> {
-        let kinds = definition::kinds(fixtures)?;
+        let kinds = kind::kinds(fixtures)?;
         Ok(Self {
             seed,
             tick: 0,
             loading: true,
+            names: BTreeMap::new(),
             account,
             collections: kinds.into_iter().map(Collection::new).collect(),
             members: Members::default(),
             default_project: String::new(),
+            ledger: Ledger::empty(seed)?,
         })
     }
 
@@ -69,6 +78,21 @@ impl World {
         &self.collections
     }
 
+    /// Every collection's name, path, root, singular, id (the field), paging, scopes, urn (its type) and parent.
+    pub fn described(&self) -> Vec<Value> {
+        let described = self.collections.iter().map(|collection| {
+            let is = &collection.kind.definition;
+            let parent = is.parent.as_ref().map(|parent| parent.collection.as_str());
+            let scopes: Vec<_> = is.more_scopes.iter().chain([&is.scope]).collect();
+            json!({
+                "name": collection.kind.name, "path": is.path, "root": is.root, "singular": is.singular,
+                "id": is.id.field, "found_by": is.found_by, "paging": is.paging, "scopes": scopes, "urn": is.urn,
+                "parent": parent, "hidden": is.hidden, "items": collection.len(),
+            })
+        });
+        described.collect()
+    }
+
     /// By name (`droplets`) or path (`/v2/droplets`).
     pub fn collection(&self, name: &str) -> Result<&Collection, Problem> {
         self.collections
@@ -81,32 +105,28 @@ impl World {
         let known = self
             .collections
             .iter()
-            .position(|collection| collection.kind.name() == name);
+            .position(|collection| collection.kind.name == name);
         known.ok_or_else(|| Problem::new(404, "not_found", format!("there is no collection {name}")))
     }
 
-    fn collection_mut(&mut self, name: &str) -> Result<&mut Collection, Problem> {
+    pub(crate) fn collection_mut(&mut self, name: &str) -> Result<&mut Collection, Problem> {
         let position = self.position(name)?;
         self.collections.get_mut(position).ok_or_else(Problem::not_found)
     }
 
-    /// All items of a collection as a full-scope token sees them, GPU droplets included.
+    /// All items of a collection as a full-scope token sees them, GPU droplets and internal fields included.
     pub fn items(&self, collection: &str) -> Vec<Value> {
-        let items = self
-            .collection(collection)
-            .map(|collection| collection.all().collect::<Vec<_>>());
-        items
-            .unwrap_or_default()
-            .into_iter()
-            .map(|item| Value::Object(item.object()))
-            .collect()
+        let Ok(collection) = self.collection(collection) else {
+            return Vec::new();
+        };
+        let items = collection.all();
+        items.map(|item| shown::whole(self, collection, item)).collect()
     }
 
     pub fn item(&self, collection: &str, id: &str) -> Option<Value> {
-        self.collection(collection)
-            .ok()?
-            .get(id)
-            .map(|item| Value::Object(item.object()))
+        let collection = self.collection(collection).ok()?;
+        let item = collection.get(id)?;
+        Some(shown::whole(self, collection, item))
     }
 
     /// (URN, project id) of everything alive, by URN.
@@ -183,7 +203,9 @@ impl World {
 
     /// Make an item. `spec` may hold template variables (name, tags, size, region, image, …), `project` (id or
     /// name), `front: true` (at the head of the listing), and any other field, which is put on top.
-    pub fn create(&mut self, collection: &str, spec: Value) -> Result<Value, Problem> {
+    /// `"@droplets:larkspur-web-1"` anywhere in it stands for that item's id.
+    pub fn create(&mut self, collection: &str, mut spec: Value) -> Result<Value, Problem> {
+        self.resolve(&mut spec)?;
         let Value::Object(mut spec) = spec else {
             return Err(Problem::unprocessable("an object is expected"));
         };
@@ -192,8 +214,17 @@ impl World {
             None => self.default_project.clone(),
         };
         let front = spec.remove("front").is_some_and(|front| front == true);
-        let made = self.insert(collection, &spec, &project, front)?;
-        Ok(made)
+        self.adopt(collection, &mut spec)?;
+        if self
+            .collection(collection)?
+            .kind
+            .definition
+            .project_field
+            .is_some()
+        {
+            spec.insert("project_id".to_owned(), Value::from(project.as_str()));
+        }
+        self.insert(collection, &spec, &project, front)
     }
 
     fn insert(
@@ -217,29 +248,50 @@ impl World {
         if let Some(urn) = collection.kind.urn_of(&item.id) {
             self.file(&urn, project, front);
         }
+        self.bind(name, &item, &making.created_at)?;
         // Laying out a large scenario must not parse every item it makes.
         if self.loading {
-            Ok(Value::Null)
-        } else {
-            Ok(Value::Object(item.object()))
+            return Ok(Value::from(item.id.as_str()));
         }
+        Ok(shown::whole(self, self.collection(name)?, &item))
     }
 
-    /// Shallow-merge fields into an item. A catalogue entry by name (`"size": "s-2vcpu-4gb"`) resizes.
-    pub fn change(&mut self, collection: &str, id: &str, patch: Value) -> Result<Value, Problem> {
+    /// Shallow-merge fields into an item; `"spec.name"` reaches inside. A catalogue entry by name
+    /// (`"size": "s-2vcpu-4gb"`) resizes, `project` moves.
+    pub fn change(&mut self, name: &str, id: &str, mut patch: Value) -> Result<Value, Problem> {
+        self.resolve(&mut patch)?;
         let Value::Object(mut patch) = patch else {
             return Err(Problem::unprocessable("an object is expected"));
         };
         let project = patch.remove("project");
         self.pass_time();
-        let store = self.collection_mut(collection)?;
-        let fields = store.kind.expand(&patch)?;
+        let store = self.collection_mut(name)?;
+        let mut fields = store.kind.expand(&patch)?;
+        let mut object = store.get(id).ok_or_else(Problem::not_found)?.object();
+        for (field, value) in &mut fields {
+            if let Some((top, _)) = field.split_once('.')
+                && object.get(top).is_some_and(Value::is_object)
+            {
+                // Several may reach into the same member: each sees what the ones before it did.
+                let (top, whole) = bonds::deep_set(&object, field, value.take().unwrap_or_default());
+                object.extend(whole.clone().map(|whole| (top.clone(), whole)));
+                (*field, *value) = (top, whole);
+            }
+        }
         let item = store.change(id, &fields)?;
         let urn = store.kind.urn_of(id);
-        if let (Some(project), Some(urn)) = (project, urn) {
-            self.assign(&urn, project.as_str().unwrap_or_default())?;
+        self.rebind(name, &item)?;
+        if let Some(project) = project {
+            let project = project.as_str().unwrap_or_default();
+            match urn {
+                Some(urn) => drop(self.assign(&urn, project)?),
+                None => {
+                    let project = self.require_project(project)?;
+                    self.say_project(name, id, &project)?;
+                }
+            }
         }
-        Ok(Value::Object(item.object()))
+        self.item(name, id).ok_or_else(Problem::not_found)
     }
 
     /// Destroy an item. With `linger` its membership stays, as `not_found`.
@@ -249,23 +301,39 @@ impl World {
         }
         self.pass_time();
         let store = self.collection_mut(collection)?;
-        store.remove(id).ok_or_else(Problem::not_found)?;
+        let name = store.kind.name.clone();
+        let item = store.remove(id).ok_or_else(Problem::not_found)?;
         match store.kind.urn_of(id) {
             Some(urn) if linger => self.set_member_status(&urn, "not_found")?,
             Some(urn) => self.members.remove(&urn),
-            None if collection.ends_with(PROJECTS) => self.empty_project(id),
+            None if name == PROJECTS => self.empty_project(id)?,
             None => {}
         }
-        Ok(())
+        self.unbind(&name, &item)
     }
 
     /// What a destroyed project leaves behind goes to the default one.
-    fn empty_project(&mut self, project: &str) {
+    fn empty_project(&mut self, project: &str) -> Result<(), Problem> {
         let left: Vec<String> = self.members.of(project).map(|(urn, _)| urn.clone()).collect();
         let home = self.default_project.clone();
         for urn in left {
             self.file(&urn, &home, false);
         }
+        let mut said = Vec::new();
+        for store in &self.collections {
+            if let Some(path) = &store.kind.definition.project_field {
+                let path = format!("/{}", path.replace('.', "/"));
+                let names = store.all().filter(|item| {
+                    let object = Value::Object(item.object());
+                    object.pointer(&path).is_some_and(|value| value == project)
+                });
+                said.extend(names.map(|item| (store.kind.name.clone(), item.id.clone())));
+            }
+        }
+        for (name, id) in said {
+            self.say_project(&name, &id, &home)?;
+        }
+        Ok(())
     }
 
     fn file(&mut self, urn: &str, project: &str, front: bool) -> bool {
@@ -290,7 +358,13 @@ impl World {
         if !urn.starts_with("do:") {
             return Err(Problem::unprocessable(format!("{urn} is not a URN")));
         }
+        let owner = self
+            .owner_of(urn)
+            .map(|(owner, id)| (owner.kind.name.clone(), id.to_owned()));
         let already = self.file(urn, &project, false);
+        if let (false, Some((name, id))) = (already, owner) {
+            self.say_project(&name, &id, &project)?;
+        }
         if !already {
             self.touch_project(&project)?;
         }
@@ -371,6 +445,7 @@ impl World {
     pub(crate) fn laid_out(&mut self) {
         self.loading = false;
         self.tick = 0;
+        self.names.clear();
     }
 }
 

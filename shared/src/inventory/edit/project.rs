@@ -169,23 +169,26 @@ async fn tell(
         ..Event::of(before.id, before.version + 1, "updated", &changes, owner)
     };
     record(door, actor, &event, now).await?;
-    let mut moved = release_given(door, actor, before.id, owner, reason, now).await?;
+    let given = release_given(door, actor, before.id, owner, reason, now).await?;
+    let mut moved = given.len();
     // Everything in it follows, in the same transaction; what else may be on the move is the next sync's business.
     let within = Within {
         project: Some(before.id),
         reason: Some(reason),
-        fallback: None,
+        ..Within::default()
     };
     loop {
         let batch = membership::reattribute(door, actor, &within, now).await?;
         moved += batch;
-        if batch < BATCH {
-            return Ok(Some(moved));
+        if batch == 0 {
+            break;
         }
     }
+    moved += membership::follow(door, actor, Some(reason), given, now).await?;
+    Ok(Some(moved))
 }
 
-/// Takes what the operator gave to somebody by itself out of a project that is another's now.
+/// Takes what the operator gave to somebody by itself out of a project that is another's now. Answers what that was.
 async fn release_given(
     door: &mut Transaction<'_, Postgres>,
     actor: Actor<'_>,
@@ -193,7 +196,7 @@ async fn release_given(
     owner: Option<&str>,
     reason: &str,
     now: DateTime<Utc>,
-) -> Result<usize, Error> {
+) -> Result<Vec<Uuid>, Error> {
     let given = sqlx::query!(
         "SELECT id, version, tenant_id FROM cloud_resources
          WHERE cloud_project_id = $1 AND attribution = 'operator' AND deleted_at IS NULL
@@ -223,5 +226,5 @@ async fn release_given(
     for batch in moves.chunks(BATCH) {
         apply::move_all(door, actor, Some(reason), batch, now).await?;
     }
-    Ok(moves.len())
+    Ok(moves.iter().map(|given| given.id).collect())
 }

@@ -2,7 +2,8 @@
 //!
 //! The operator's word stands above every other rung and no sync overrules it. A resource that is given to another
 //! tenant than its project's is no longer in that project for us, because a tenant must not be shown another's
-//! project; DigitalOcean's own grouping stays in `cloud_project_members`.
+//! project; DigitalOcean's own grouping stays in `cloud_project_members`. What belongs to it (its snapshots, its
+//! addresses) follows, where nothing better is known of that.
 
 use sqlx::{Postgres, QueryBuilder, Transaction};
 use uuid::Uuid;
@@ -11,6 +12,7 @@ use super::{Edit, EditError, Edited, Stop, enter};
 use crate::database::Pool;
 use crate::inventory::apply::{self, Move};
 use crate::inventory::attribution::{Attribution, Rule};
+use crate::inventory::membership;
 use crate::inventory::plan::change;
 use crate::inventory::read::history::{self, Event};
 use crate::inventory::read::{self, Item};
@@ -66,13 +68,15 @@ async fn write(pool: &Pool, id: Uuid, tenant: Option<&str>, edit: &Edit<'_>) -> 
     };
     let moves: Vec<Move> = differing(id, row.version, &before, &after).into_iter().collect();
     apply::move_all(&mut door, edit.actor(), Some(edit.reason), &moves, edit.now).await?;
+    let given = moves.iter().map(|given| given.id).collect();
+    let moved = membership::follow(&mut door, edit.actor(), Some(edit.reason), given, edit.now).await?;
     let edited = Edited {
         row: item(&mut door, id).await?,
         event: match moves.as_slice() {
             [] => None,
             [change, ..] => Some(event(&mut door, id, change.version).await?),
         },
-        moved: 0,
+        moved,
     };
     door.commit().await?;
     Ok(edited)
@@ -92,11 +96,12 @@ async fn climbed(door: &mut Transaction<'_, Postgres>, id: Uuid) -> Result<Attri
            LEFT JOIN cloud_resources parent
                 ON parent.provider = r.provider AND parent.kind = r.attrs->'parent'->>'kind'
                    AND parent.provider_id = r.attrs->'parent'->>'id' AND parent.attribution <> 'none'
+           LEFT JOIN cloud_projects its ON its.id = parent.cloud_project_id AND parent.attribution <> 'operator'
            CROSS JOIN LATERAL (SELECT
                 CASE WHEN item.id IS NOT NULL THEN item.id WHEN member.id IS NOT NULL THEN member.id
                      ELSE parent.cloud_project_id END AS project,
                 CASE WHEN item.id IS NOT NULL THEN item.tenant_id WHEN member.id IS NOT NULL THEN member.tenant_id
-                     ELSE parent.tenant_id END AS tenant,
+                     WHEN its.id IS NOT NULL THEN its.tenant_id ELSE parent.tenant_id END AS tenant,
                 CASE WHEN item.id IS NOT NULL THEN 'item' WHEN member.id IS NOT NULL THEN 'membership'
                      WHEN parent.id IS NOT NULL THEN 'parent' ELSE 'none' END AS rule) want
            WHERE r.id = $1"#,

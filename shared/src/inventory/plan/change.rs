@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::inventory::attribution::Attribution;
+use crate::inventory::attribution::{Attribution, Rule};
 
 /// What became of one kind in one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -93,6 +93,8 @@ pub struct Population {
     pub size: usize,
     /// Every row that is absent or has a strike; others may be left out.
     pub notable: Vec<Live>,
+    /// Whether no listing tells of the kind, only projects' members.
+    pub by_urn_only: bool,
 }
 
 /// What is remembered of a kind's listings.
@@ -158,6 +160,25 @@ pub enum Change {
     },
     /// Gone.
     Deleted(Tombstone),
+}
+
+impl Change {
+    /// The row, if this change may give it another project or tenant: what belongs to it has to follow.
+    pub(in crate::inventory) fn gives_a_project(&self) -> Option<Uuid> {
+        match self {
+            Change::Discovered(written) => {
+                (written.content.attribution.rule != Rule::None).then_some(written.id)
+            }
+            Change::Updated(written) | Change::Restored(written) => {
+                let fields = ["cloud_project_id", "tenant_id", "attribution"];
+                fields
+                    .iter()
+                    .any(|field| written.changes.contains_key(*field))
+                    .then_some(written.id)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A row to write, with its event.

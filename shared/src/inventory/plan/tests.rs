@@ -52,6 +52,7 @@ fn missing(rows: Vec<Live>, others: usize) -> Population {
     Population {
         size: rows.len() + others,
         notable: rows,
+        by_urn_only: false,
     }
 }
 
@@ -322,6 +323,14 @@ fn a_suspicion_is_released_by_the_operator_or_by_time_for_one_state() {
         let absence = absent(&rows(), &listing, &marker, None, now, SPACING);
         assert_eq!(absence.verdict, verdict, "{marker:?}");
         assert!(absence.suspected);
+        // What only projects' members tell of is never released by time.
+        let told = Population {
+            by_urn_only: true,
+            ..rows()
+        };
+        let absence = absent(&told, &listing, &marker, None, now, SPACING);
+        let released = marker.released_fingerprint.is_some() && verdict == Verdict::Complete;
+        assert_eq!(absence.verdict == Verdict::Complete, released, "{marker:?}");
     }
 }
 

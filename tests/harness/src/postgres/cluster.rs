@@ -62,13 +62,16 @@ impl Cluster {
 
     /// A migrated database of one's own.
     pub async fn database(&self) -> Result<Database, Failure> {
-        self.named(&format!("{}{}", self.prefix(), Uuid::now_v7().simple()))
+        // Postgres cuts names at 63 bytes: what is left of a version 7 is the millisecond, which two tests may share.
+        self.named(&format!("{}{}", self.prefix(), Uuid::new_v4().simple()))
             .await
     }
 
-    /// What the names of this template's clones begin with.
+    /// What the names of this template's clones begin with: part of its own, because Postgres cuts names at 63 bytes.
     fn prefix(&self) -> String {
-        format!("{}_", self.template.replace("template", "test"))
+        let end: String = self.template.chars().rev().take(12).collect();
+        let end: String = end.chars().rev().collect();
+        format!("arcadia_test_{end}_")
     }
 
     /// The same under a given name.

@@ -27,6 +27,7 @@ use crate::{place, tokens};
 
 use invoke::Functions;
 use template::Template;
+pub use template::{Cadence, cadences};
 pub use upstream::Upstream;
 
 /// Where the API listens, and where Postgres does: as in the rest of the arcadia stack.

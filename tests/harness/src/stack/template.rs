@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::Value;
 use yaml_rust2::{Yaml, YamlLoader};
 
@@ -27,6 +27,23 @@ pub(super) struct Template {
     pub(super) schedules: Vec<Scheduled>,
     /// What reads the ingest queue.
     pub(super) queue_readers: Vec<QueueReader>,
+}
+
+/// When a worker is due, for tests that play schedules themselves.
+#[derive(Debug, Clone)]
+pub struct Cadence(Schedule);
+
+impl Cadence {
+    /// Whether a tick falls on this moment.
+    pub fn is_due(&self, at: DateTime<Utc>) -> bool {
+        self.0.next_after(at - TimeDelta::seconds(1)) == Some(at)
+    }
+}
+
+/// Every scheduled binary and when it is due, as the repository's template says.
+pub fn cadences() -> Result<Vec<(String, Cadence)>, Failure> {
+    let scheduled = Template::read()?.schedules.into_iter();
+    Ok(scheduled.map(|one| (one.binary, Cadence(one.schedule))).collect())
 }
 
 /// A function that is invoked on time.

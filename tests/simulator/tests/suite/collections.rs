@@ -16,19 +16,19 @@ fn client() -> Client {
     };
     let fixtures = vec![
         kind(json!({
-            "path": "/v2/volumes", "root": "volumes", "singular": "volume", "scope": "block_storage:read",
-            "id": {"field": "id", "type": "uuid"}, "urn": "volume",
+            "path": "/v2/crates", "root": "crates", "singular": "crate", "scope": "crate:read",
+            "id": {"field": "id", "type": "uuid"}, "urn": "crate",
             "changes": [{"field": "note", "suffix": "!"}],
             "items": [{"name": "data-1", "project": "Operations"}, {"name": "data-2"}, {"name": "\"odd\""}],
         })),
         kind(json!({
-            "path": "/v2/domains", "root": "domains", "singular": "domain", "scope": "domain:read",
-            "id": {"field": "name", "type": "name"}, "urn": "domain",
+            "path": "/v2/labels", "root": "labels", "singular": "label", "scope": "label:read",
+            "id": {"field": "name", "type": "name"}, "urn": "label",
             "template": {"name": "$name", "ttl": 1800}, "items": [{"name": "larkspur.example"}],
         })),
         kind(json!({
-            "path": "/v2/kubernetes/clusters", "root": "kubernetes_clusters", "singular": "kubernetes_cluster",
-            "scope": "kubernetes:read", "id": {"field": "id", "type": "uuid"}, "paging": "unpaged",
+            "path": "/v2/harbour/cranes", "root": "harbour_cranes", "singular": "harbour_crane",
+            "scope": "crane:read", "id": {"field": "id", "type": "uuid"}, "paging": "unpaged",
             "items": [{"name": "a"}, {"name": "b"}],
         })),
     ];
@@ -41,46 +41,37 @@ fn client() -> Client {
 #[tokio::test]
 async fn they_are_listed_found_and_filed() {
     let client = client();
-    let volumes = client.get("/v2/volumes?per_page=2").await.json();
+    let crates = client.get("/v2/crates?per_page=2").await.json();
     assert_eq!(
-        (&volumes["meta"]["total"], &volumes["volumes"][1]["note"]),
+        (&crates["meta"]["total"], &crates["crates"][1]["note"]),
         (&json!(3), &json!("for data-2"))
     );
-    let odd = client.get("/v2/volumes?per_page=2&page=2").await.json()["volumes"][0].clone();
+    let odd = client.get("/v2/crates?per_page=2&page=2").await.json()["crates"][0].clone();
     assert_eq!(odd["note"], "for \"odd\"");
     let id = odd["id"].as_str().unwrap();
+    assert_eq!(client.get(&format!("/v2/crates/{id}")).await.json()["crate"], odd);
     assert_eq!(
-        client.get(&format!("/v2/volumes/{id}")).await.json()["volume"],
-        odd
-    );
-    assert_eq!(
-        client.get("/v2/domains/larkspur.example").await.json()["domain"]["ttl"],
+        client.get("/v2/labels/larkspur.example").await.json()["label"]["ttl"],
         1800
     );
     let members = client.simulator.members();
     assert!(members.contains(&(
-        format!("do:volume:{id}"),
+        format!("do:crate:{id}"),
         simulator::scenario::DEFAULT_PROJECT_ID.to_owned()
     )));
-    assert!(members.iter().any(|(urn, _)| urn == "do:domain:larkspur.example"));
+    assert!(members.iter().any(|(urn, _)| urn == "do:label:larkspur.example"));
 }
 
 #[tokio::test]
 async fn an_unpaged_list_is_whole_and_bare() {
     let client = client();
-    let list = client.get("/v2/kubernetes/clusters?per_page=1").await.json();
-    assert_eq!(list["kubernetes_clusters"].as_array().unwrap().len(), 2);
+    let list = client.get("/v2/harbour/cranes?per_page=1").await.json();
+    assert_eq!(list["harbour_cranes"].as_array().unwrap().len(), 2);
     assert_eq!(list.as_object().unwrap().len(), 1);
-    let id = list["kubernetes_clusters"][0]["id"].as_str().unwrap();
+    let id = list["harbour_cranes"][0]["id"].as_str().unwrap();
+    assert_eq!(client.get(&format!("/v2/harbour/cranes/{id}")).await.status, 200);
     assert_eq!(
-        client.get(&format!("/v2/kubernetes/clusters/{id}")).await.status,
-        200
-    );
-    assert_eq!(
-        client
-            .get(&format!("/_sim/kubernetes/clusters/{id}"))
-            .await
-            .json()["name"],
+        client.get(&format!("/_sim/harbour/cranes/{id}")).await.json()["name"],
         "a"
     );
 }
@@ -90,19 +81,19 @@ async fn they_change_like_droplets() {
     let client = client();
     let made = client
         .simulator
-        .create("domains", json!({"name": "new.example", "project": "Operations"}))
+        .create("labels", json!({"name": "new.example", "project": "Operations"}))
         .unwrap();
     assert_eq!(made, json!({"name": "new.example", "ttl": 1800}));
     assert!(
         client
             .simulator
-            .create("domains", json!({"name": "new.example"}))
+            .create("labels", json!({"name": "new.example"}))
             .is_err()
     );
-    assert!(client.simulator.create("domains", json!({})).is_err());
-    client.simulator.destroy("domains", "new.example").unwrap();
+    assert!(client.simulator.create("labels", json!({})).is_err());
+    client.simulator.destroy("labels", "new.example").unwrap();
     let churn = Churn {
-        collection: "volumes".to_owned(),
+        collection: "crates".to_owned(),
         count: Some(3),
         ..Churn::default()
     };
@@ -111,6 +102,6 @@ async fn they_change_like_droplets() {
         [done.created.len(), done.changed.len(), done.destroyed.len()],
         [1, 1, 1]
     );
-    let changed = client.simulator.item("volumes", &done.changed[0]).unwrap();
+    let changed = client.simulator.item("crates", &done.changed[0]).unwrap();
     assert!(changed["note"].as_str().unwrap().ends_with('!'));
 }

@@ -12,12 +12,16 @@
 )]
 
 mod accounts;
+mod billing;
+mod bonds;
 mod client;
 mod collections;
 mod control;
+mod estate;
 mod faults;
 mod faults_on_the_wire;
 mod limits;
 mod listings;
 mod projects;
+mod styles;
 mod worlds;

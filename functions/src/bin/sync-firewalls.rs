@@ -1,0 +1,5 @@
+//! Lambda `sync-firewalls`: keeps firewalls in the mirror. Started by its schedule.
+
+fn main() -> std::process::ExitCode {
+    functions::worker::sync(&shared::sync::FIREWALLS)
+}

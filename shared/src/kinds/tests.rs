@@ -1,0 +1,421 @@
+//! What the kinds make of items in the official shapes: statuses that DigitalOcean does not tell, regions in four
+//! shapes, parents, and what stays out.
+
+use serde_json::{Value, json};
+
+use super::{
+    Address, CATALOGUE, Holds, Kind, Sighting, Told, db_replica, droplet, entry, k8s_node_pool, urn,
+};
+use crate::digitalocean::listing::Entry;
+
+fn kind(name: &str) -> &'static Kind {
+    Kind::named(name).unwrap()
+}
+
+fn read(name: &str, item: &Value) -> Sighting {
+    Sighting::read_within(kind(name), &item.to_string(), Some("outer"), None).unwrap()
+}
+
+/// Reads one item of a kind's first collection as a walk does.
+fn walk(name: &str, item: &Value, told: &Told) -> (Entry, Vec<Sighting>) {
+    let mut found = Vec::new();
+    let holds = kind(name).listings[0].holds;
+    let entry = entry::read(kind(name), holds, &item.to_string(), None, told, &mut |one| {
+        found.push(one)
+    });
+    (entry.unwrap(), found)
+}
+
+#[test]
+fn a_status_that_nobody_tells_follows_from_what_is_told() {
+    for (name, item, status) in [
+        ("volume", json!({"id": "a", "droplet_ids": [7]}), Some("attached")),
+        ("volume", json!({"id": "a", "droplet_ids": []}), Some("detached")),
+        (
+            "volume",
+            json!({"id": "a", "droplet_ids": null}),
+            Some("detached"),
+        ),
+        // A narrow token does not see the droplets: unknown, not detached.
+        ("volume", json!({"id": "a"}), None),
+        (
+            "floating_ip",
+            json!({"ip": "192.0.2.1", "droplet": {"id": 7}}),
+            Some("assigned"),
+        ),
+        (
+            "floating_ip",
+            json!({"ip": "192.0.2.1", "droplet": null}),
+            Some("unassigned"),
+        ),
+        ("floating_ip", json!({"ip": "192.0.2.1"}), None),
+        (
+            "uptime_check",
+            json!({"id": "a", "enabled": false}),
+            Some("disabled"),
+        ),
+        (
+            "alert_policy",
+            json!({"uuid": "a", "enabled": true}),
+            Some("enabled"),
+        ),
+        ("dns_zone", json!({"name": "example.com"}), Some("active")),
+        (
+            "firewall",
+            json!({"id": "a", "status": "succeeded"}),
+            Some("succeeded"),
+        ),
+        ("firewall", json!({"id": "a", "status": "waiting"}), None),
+        (
+            "k8s_cluster",
+            json!({"id": "a", "status": {"state": "running", "message": "x"}}),
+            Some("running"),
+        ),
+        (
+            "app",
+            json!({"id": "a", "active_deployment": {"phase": "ACTIVE"}}),
+            Some("ACTIVE"),
+        ),
+        (
+            "certificate",
+            json!({"id": "a", "state": "verified"}),
+            Some("verified"),
+        ),
+        (
+            "genai_agent",
+            json!({"uuid": "a", "deployment": {"status": "STATUS_RUNNING"}}),
+            Some("STATUS_RUNNING"),
+        ),
+    ] {
+        assert_eq!(read(name, &item).status.as_deref(), status, "{name}: {item}");
+    }
+}
+
+#[test]
+fn regions_come_in_four_shapes() {
+    let known = |region: &str| Some(Some(region.to_owned()));
+    for (name, item, region) in [
+        (
+            "volume",
+            json!({"id": "a", "region": {"slug": "fra1", "sizes": []}}),
+            known("fra1"),
+        ),
+        ("managed_db", json!({"id": "a", "region": "nyc3"}), known("nyc3")),
+        (
+            "reserved_ipv6",
+            json!({"ip": "2001:db8::1", "region_slug": "tor1"}),
+            known("tor1"),
+        ),
+        ("snapshot", json!({"id": "1", "regions": ["ams3"]}), known("ams3")),
+        (
+            "snapshot",
+            json!({"id": "1", "regions": ["ams3", "fra1"]}),
+            Some(None),
+        ),
+        ("snapshot", json!({"id": "1", "regions": []}), Some(None)),
+        ("load_balancer", json!({"id": "a", "type": "GLOBAL"}), None),
+        ("dns_zone", json!({"name": "example.com"}), None),
+    ] {
+        assert_eq!(read(name, &item).region, region, "{name}: {item}");
+    }
+}
+
+#[test]
+fn what_belongs_to_what() {
+    let cluster = "7f1c2b9e-1111-4222-8333-944445555666";
+    let of = |kind: &str, id: &str| Some(json!({"kind": kind, "id": id}));
+    for (name, item, parent) in [
+        (
+            "snapshot",
+            json!({"id": "1", "resource_type": "droplet", "resource_id": "77"}),
+            of("droplet", "77"),
+        ),
+        (
+            "snapshot",
+            json!({"id": "a", "resource_type": "volume", "resource_id": "v"}),
+            of("volume", "v"),
+        ),
+        ("snapshot", json!({"id": "1"}), None),
+        (
+            "floating_ip",
+            json!({"ip": "192.0.2.1", "droplet": {"id": 77}}),
+            of("droplet", "77"),
+        ),
+        (
+            "floating_ip",
+            json!({"ip": "192.0.2.1", "droplet": null}),
+            Some(Value::Null),
+        ),
+        ("floating_ip", json!({"ip": "192.0.2.1"}), None),
+        (
+            "droplet",
+            json!({"id": 1, "tags": ["k8s", "k8s:worker", format!("k8s:{cluster}")]}),
+            of("k8s_cluster", cluster),
+        ),
+        ("droplet", json!({"id": 1, "tags": ["k8s:worker"]}), None),
+        (
+            "k8s_node_pool",
+            json!({"id": "p", "name": "pool"}),
+            of("k8s_cluster", "outer"),
+        ),
+        ("db_replica", json!({"name": "read-1"}), of("managed_db", "outer")),
+    ] {
+        assert_eq!(
+            read(name, &item).attrs.get("parent").cloned(),
+            parent,
+            "{name}: {item}"
+        );
+    }
+}
+
+#[test]
+fn names_and_ids_stand_where_each_kind_has_them() {
+    for (name, item, id, called) in [
+        ("app", json!({"id": "a", "spec": {"name": "shop"}}), "a", "shop"),
+        (
+            "floating_ip",
+            json!({"ip": "192.0.2.1"}),
+            "192.0.2.1",
+            "192.0.2.1",
+        ),
+        (
+            "cdn_endpoint",
+            json!({"id": "a", "endpoint": "x.cdn.example"}),
+            "a",
+            "x.cdn.example",
+        ),
+        (
+            "alert_policy",
+            json!({"uuid": "u", "description": "CPU is high"}),
+            "u",
+            "CPU is high",
+        ),
+        (
+            "functions_namespace",
+            json!({"uuid": "u", "namespace": "fn-u", "label": "jobs"}),
+            "u",
+            "jobs",
+        ),
+        (
+            "byoip_prefix",
+            json!({"uuid": "u", "prefix": "203.0.113.0/24"}),
+            "u",
+            "203.0.113.0/24",
+        ),
+        (
+            "container_registry",
+            json!({"name": "bakery"}),
+            "bakery",
+            "bakery",
+        ),
+        (
+            "spaces_key",
+            json!({"access_key": "DO00X", "name": "k"}),
+            "DO00X",
+            "k",
+        ),
+        ("db_replica", json!({"name": "read-1"}), "outer/read-1", "read-1"),
+        ("db_replica", json!({"id": "r", "name": "read-1"}), "r", "read-1"),
+        ("ssh_key", json!({"id": 512, "name": "ops"}), "512", "ops"),
+    ] {
+        let sighting = read(name, &item);
+        assert_eq!(
+            (sighting.provider_id.as_str(), sighting.name.as_deref()),
+            (id, Some(called)),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_collection_may_hold_other_things_or_parents() {
+    let none = Told::new();
+    let (entry, found) = walk(
+        "droplet_backup",
+        &json!({"id": 5, "type": "snapshot", "name": "s"}),
+        &none,
+    );
+    assert_eq!((entry, found.len()), (Entry::Beside("5".into()), 0));
+    let told = Told::from([("6".to_owned(), "77".to_owned())]);
+    let (entry, found) = walk(
+        "droplet_backup",
+        &json!({"id": 6, "type": "backup", "name": "b"}),
+        &told,
+    );
+    assert_eq!(entry, Entry::One("6".into()));
+    assert_eq!(found[0].attrs["parent"], json!({"kind": "droplet", "id": "77"}));
+    let cluster = json!({"id": "c", "node_pools": [{"id": "p", "name": "a"}, {"id": "q", "name": "b"}]});
+    let (entry, found) = walk("k8s_node_pool", &cluster, &none);
+    assert_eq!(entry, Entry::Many("c".into(), vec!["p".into(), "q".into()]));
+    assert_eq!(
+        found[1].attrs["parent"],
+        json!({"kind": "k8s_cluster", "id": "c"})
+    );
+    // A cluster that does not show its pools has not lost them.
+    let holds = kind("k8s_node_pool").listings[0].holds;
+    for hidden in [json!({"id": "c"}), json!({"id": "c", "node_pools": 3})] {
+        let read = entry::read(
+            kind("k8s_node_pool"),
+            holds,
+            &hidden.to_string(),
+            None,
+            &none,
+            &mut |_| (),
+        );
+        assert!(read.is_err(), "{hidden}");
+    }
+    assert!(matches!(
+        kind("db_replica").listings[0].holds,
+        Holds::Under { .. }
+    ));
+    let (entry, found) = walk("db_replica", &json!({"id": "d", "name": "main"}), &none);
+    assert_eq!((entry, found.len()), (Entry::Beside("d".into()), 0));
+}
+
+#[test]
+fn what_somebody_else_sees_to_is_left_out() {
+    let by_tag = read(
+        "load_balancer",
+        &json!({"id": "a", "tag": "web", "droplet_ids": [1]}),
+    );
+    assert!(!by_tag.attrs.contains_key("droplet_ids"));
+    let by_hand = read(
+        "load_balancer",
+        &json!({"id": "a", "tag": "", "droplet_ids": [2, 1]}),
+    );
+    assert_eq!(by_hand.attrs["droplet_ids"], json!([1, 2]));
+    let scaled = read(
+        "k8s_node_pool",
+        &json!({"id": "a", "auto_scale": true, "count": 3}),
+    );
+    assert!(!scaled.attrs.contains_key("count"));
+    let fixed = read(
+        "k8s_node_pool",
+        &json!({"id": "a", "auto_scale": false, "count": 3}),
+    );
+    assert_eq!(fixed.attrs["count"], 3);
+}
+
+#[test]
+fn order_means_nothing_at_any_depth() {
+    let rules = |a: &str, b: &str| json!({"id": "f", "inbound_rules": [{"protocol": "tcp", "ports": "22", "sources": {"addresses": [a, b]}}]});
+    let (one, other) = (
+        read("firewall", &rules("10.0.0.1", "10.0.0.2")),
+        read("firewall", &rules("10.0.0.2", "10.0.0.1")),
+    );
+    assert_eq!(one.hash, other.hash);
+}
+
+#[test]
+fn secrets_are_on_no_list() {
+    let secret = "hunter2";
+    let items = json!({
+        "managed_db": {"id": "a", "connection": {"host": "h", "password": secret, "uri": secret}, "users": [{"name": "u", "password": secret}],
+                       "private_connection": {"uri": secret}, "ui_connection": {"uri": secret}},
+        "functions_namespace": {"uuid": "a", "key": secret},
+        "autoscale_pool": {"id": "a", "droplet_template": {"user_data": secret, "size": "s"}},
+        "app": {"id": "a", "spec": {"name": "n", "envs": [{"key": "K", "value": secret}],
+                "services": [{"name": "s", "envs": [{"key": "K", "value": secret}]}]},
+                "active_deployment": {"id": "d", "spec": {"envs": [{"value": secret}]}}},
+        "alert_policy": {"uuid": "a", "alerts": {"slack": [{"url": secret}], "email": [secret]}},
+        "genai_agent": {"uuid": "a", "mcp_servers": [{"authorization": secret}], "instruction": secret},
+        "addon": {"uuid": "a", "sso_url": secret, "metadata": [{"value": secret}]},
+        "spaces_key": {"access_key": "a", "secret_key": secret},
+        "ssh_key": {"id": 1, "public_key": secret},
+        "partner_attachment": {"id": "a", "bgp": {"local_asn": 1, "auth_key": secret}},
+        "db_replica": {"id": "a", "connection": {"password": secret}},
+    });
+    for (name, item) in items.as_object().unwrap() {
+        assert!(item.to_string().contains(secret), "{name} holds none");
+        let sighting = read(name, item);
+        assert!(!format!("{sighting:?}").contains(secret), "{name} keeps a secret");
+    }
+}
+
+#[test]
+fn an_item_with_nothing_but_its_id_is_read_by_every_kind() {
+    for kind in CATALOGUE {
+        let item = json!({ kind.id: "x" });
+        let sighting = Sighting::read(kind, &item.to_string());
+        assert_eq!(sighting.unwrap().provider_id, "x", "{}", kind.name);
+        for bad in [
+            json!({}),
+            json!({ kind.id: {} }),
+            json!({ kind.id: "" }),
+            json!([]),
+        ] {
+            assert!(
+                Sighting::read(kind, &bad.to_string()).is_err(),
+                "{}: {bad}",
+                kind.name
+            );
+        }
+    }
+}
+
+#[test]
+fn names_and_urn_types_belong_to_one_kind_each() {
+    let names: std::collections::BTreeSet<_> = CATALOGUE.iter().map(|kind| kind.name).collect();
+    assert_eq!(names.len(), CATALOGUE.len());
+    let types: Vec<_> = CATALOGUE.iter().flat_map(|kind| kind.urn_types).collect();
+    let unique: std::collections::BTreeSet<_> = types.iter().collect();
+    assert_eq!(unique.len(), types.len());
+}
+
+#[test]
+fn an_id_stays_one_segment_of_a_path() {
+    for (id, path) in [
+        ("7", Some("/v2/droplets/7")),
+        ("a/../b", Some("/v2/droplets/a%2F..%2Fb")),
+        ("x?y#z", Some("/v2/droplets/x%3Fy%23z")),
+        ("..", None),
+        ("", None),
+    ] {
+        let one = Address {
+            provider_id: id.to_owned(),
+            ..Address::default()
+        };
+        assert_eq!(droplet::DROPLET.path_of(&one).as_deref(), path);
+    }
+}
+
+#[test]
+fn one_inside_another_is_found_there() {
+    let mut one = Address {
+        provider_id: "b".into(),
+        name: "pool a".into(),
+        parent_id: Some("c/1".into()),
+    };
+    let path = "/v2/kubernetes/clusters/c%2F1/node_pools/b";
+    assert_eq!(k8s_node_pool::K8S_NODE_POOL.path_of(&one).as_deref(), Some(path));
+    let path = "/v2/databases/c%2F1/replicas/pool%20a";
+    assert_eq!(db_replica::DB_REPLICA.path_of(&one).as_deref(), Some(path));
+    one.parent_id = None;
+    assert_eq!(db_replica::DB_REPLICA.path_of(&one), None);
+}
+
+#[test]
+fn every_urn_type_reads_as_its_kind() {
+    for kind in CATALOGUE {
+        for urn_type in kind.urn_types {
+            assert_eq!(urn::kind_of(urn_type), kind.name);
+        }
+    }
+}
+
+#[test]
+fn every_kind_is_told_of_and_well_formed() {
+    for kind in CATALOGUE {
+        assert!(
+            !kind.listings.is_empty() || !kind.urn_types.is_empty(),
+            "nothing tells of {}",
+            kind.name
+        );
+        assert!(!kind.in_projects || !kind.urn_types.is_empty(), "{}", kind.name);
+        let mut keys: Vec<_> = kind.attrs.iter().map(|attr| attr.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), kind.attrs.len(), "{} keeps a field twice", kind.name);
+        assert!(!keys.contains(&"parent"), "{}", kind.name);
+    }
+}

@@ -1,0 +1,126 @@
+//! Which workers there are: a Lambda each, with a lane (whose token it uses, how often it runs) and a job.
+//!
+//! A kind that DigitalOcean lists is in exactly one of them; a test holds the list against the catalogue,
+//! the binaries and the template, which says when each runs. Nothing here does anything.
+
+use crate::config::Purpose;
+use crate::kinds::{
+    Kind, addon, alert_policy, app, autoscale_pool, byoip_prefix, cdn_endpoint, certificate,
+    container_registry, custom_image, db_replica, dedicated_inference, dns_zone, droplet, droplet_backup,
+    firewall, floating_ip, functions_namespace, genai_agent, k8s_cluster, k8s_node_pool, knowledge_base,
+    load_balancer, managed_db, nat_gateway, nfs_share, partner_attachment, reserved_ipv6, snapshot,
+    spaces_key, ssh_key, uptime_check, vector_db, volume, vpc, vpc_peering,
+};
+
+/// One worker: a Lambda, a lane, a job.
+#[derive(Debug)]
+pub struct Worker {
+    /// Name of the binary, the Lambda, and the lease.
+    pub name: &'static str,
+    /// Whose token it uses.
+    pub purpose: Purpose,
+    /// What it does.
+    pub job: Job,
+}
+
+/// What a worker does.
+#[derive(Debug)]
+pub enum Job {
+    /// Keeps these kinds up to date, each with its own listing and its own verdict.
+    Kinds(&'static [&'static Kind]),
+    /// Keeps projects, their members, and whose everything is.
+    Projects,
+}
+
+/// `sync-projects`.
+pub static PROJECTS: Worker = of("sync-projects", Purpose::SyncFull, Job::Projects);
+
+/// `sync-droplets`.
+pub static DROPLETS: Worker = of(
+    "sync-droplets",
+    Purpose::SyncFast,
+    Job::Kinds(&[&droplet::DROPLET]),
+);
+
+/// `sync-domains`.
+pub static DOMAINS: Worker = full("sync-domains", &[&dns_zone::DNS_ZONE]);
+/// `sync-volumes`.
+pub static VOLUMES: Worker = full("sync-volumes", &[&volume::VOLUME]);
+/// `sync-floating-ips`.
+pub static FLOATING_IPS: Worker = full("sync-floating-ips", &[&floating_ip::FLOATING_IP]);
+/// `sync-firewalls`.
+pub static FIREWALLS: Worker = full("sync-firewalls", &[&firewall::FIREWALL]);
+/// `sync-load-balancers`.
+pub static LOAD_BALANCERS: Worker = full("sync-load-balancers", &[&load_balancer::LOAD_BALANCER]);
+/// `sync-databases`.
+pub static DATABASES: Worker = full("sync-databases", &[&managed_db::MANAGED_DB]);
+/// `sync-kubernetes`.
+pub static KUBERNETES: Worker = full("sync-kubernetes", &[&k8s_cluster::K8S_CLUSTER]);
+/// `sync-apps`.
+pub static APPS: Worker = full("sync-apps", &[&app::APP]);
+
+/// `sync-snapshots`.
+pub static SNAPSHOTS: Worker = slow("sync-snapshots", &[&snapshot::SNAPSHOT]);
+/// `sync-backups`.
+pub static BACKUPS: Worker = slow("sync-backups", &[&droplet_backup::DROPLET_BACKUP]);
+/// `sync-long-tail`: everything that has no worker of its own, what costs most first.
+pub static LONG_TAIL: Worker = slow(
+    "sync-long-tail",
+    &[
+        &db_replica::DB_REPLICA,
+        &k8s_node_pool::K8S_NODE_POOL,
+        &autoscale_pool::AUTOSCALE_POOL,
+        &custom_image::CUSTOM_IMAGE,
+        &nat_gateway::NAT_GATEWAY,
+        &nfs_share::NFS_SHARE,
+        &container_registry::CONTAINER_REGISTRY,
+        &dedicated_inference::DEDICATED_INFERENCE,
+        &genai_agent::GENAI_AGENT,
+        &knowledge_base::KNOWLEDGE_BASE,
+        &vector_db::VECTOR_DB,
+        &addon::ADDON,
+        &functions_namespace::FUNCTIONS_NAMESPACE,
+        &byoip_prefix::BYOIP_PREFIX,
+        &reserved_ipv6::RESERVED_IPV6,
+        &partner_attachment::PARTNER_ATTACHMENT,
+        &vpc::VPC,
+        &vpc_peering::VPC_PEERING,
+        &cdn_endpoint::CDN_ENDPOINT,
+        &certificate::CERTIFICATE,
+        &uptime_check::UPTIME_CHECK,
+        &alert_policy::ALERT_POLICY,
+        &ssh_key::SSH_KEY,
+        &spaces_key::SPACES_KEY,
+    ],
+);
+
+/// Every worker; a test holds it against the binaries and the template.
+pub static WORKERS: &[&Worker] = &[
+    &PROJECTS,
+    &DROPLETS,
+    &DOMAINS,
+    &VOLUMES,
+    &FLOATING_IPS,
+    &FIREWALLS,
+    &LOAD_BALANCERS,
+    &DATABASES,
+    &KUBERNETES,
+    &APPS,
+    &SNAPSHOTS,
+    &BACKUPS,
+    &LONG_TAIL,
+];
+
+const fn of(name: &'static str, purpose: Purpose, job: Job) -> Worker {
+    Worker { name, purpose, job }
+}
+
+/// Every quarter of an hour.
+const fn full(name: &'static str, kinds: &'static [&'static Kind]) -> Worker {
+    of(name, Purpose::SyncFull, Job::Kinds(kinds))
+}
+
+/// Every hour.
+const fn slow(name: &'static str, kinds: &'static [&'static Kind]) -> Worker {
+    of(name, Purpose::SyncSlow, Job::Kinds(kinds))
+}
