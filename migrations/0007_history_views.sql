@@ -19,14 +19,16 @@ CREATE POLICY tenant_reads ON cloud_resource_events FOR SELECT TO arcadia_tenant
 GRANT SELECT (id, resource_id, version, occurred_at) ON cloud_resource_events TO arcadia_tenant;
 CREATE INDEX cloud_resource_events_left ON cloud_resource_events (left_tenant_id, id) WHERE left_tenant_id IS NOT NULL;
 
--- One side of a change as this tenant may see it: of projects, only those that are or were its own; of a provider's
--- document, not the provider's project.
+-- A project as this tenant may see it: null, unless it is or was its own.
+CREATE FUNCTION own_project(project text, tenant text) RETURNS uuid LANGUAGE sql STABLE AS $$
+    SELECT project::uuid WHERE EXISTS (
+        SELECT FROM cloud_resource_events p WHERE p.project_id = project::uuid AND p.tenant_id = tenant)
+$$;
+
+-- One side of a change as this tenant may see it: of a provider's document, not the provider's project.
 CREATE FUNCTION own_value(field text, value jsonb, tenant text) RETURNS jsonb LANGUAGE sql STABLE AS $$
     SELECT CASE
-        WHEN field = 'cloud_project_id' THEN (
-            SELECT value WHERE EXISTS (
-                SELECT FROM cloud_resource_events p
-                WHERE p.project_id = (value #>> '{}')::uuid AND p.tenant_id = tenant))
+        WHEN field = 'cloud_project_id' THEN to_jsonb(own_project(value #>> '{}', tenant))
         WHEN field = 'attrs' AND jsonb_typeof(value) = 'object' THEN value - 'project_id'
         ELSE value
     END
@@ -84,29 +86,27 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
 $$;
 
 -- The whole inventory at a past moment, for whoever may read events: what has not changed since is still there to be
--- read, the rest is replayed. Sightings and strikes are not history, and so are not known.
+-- read, with its indexes; the rest is replayed. Sightings and strikes are not history, and so are not known.
 CREATE FUNCTION cloud_inventory_at(moment timestamptz)
 RETURNS TABLE (id uuid, provider text, kind text, provider_id text, name text, region text, status text, tags text[],
                attrs jsonb, cloud_project_id uuid, tenant_id text, attribution text, version integer,
                first_seen_at timestamptz, last_seen_at timestamptz, stale_strike_count smallint,
                deleted_at timestamptz, updated_at timestamptz)
 LANGUAGE sql STABLE AS $$
-    SELECT r.id, r.provider, r.kind, r.provider_id,
-           CASE WHEN p.version IS NULL THEN r.name ELSE p.name END,
-           CASE WHEN p.version IS NULL THEN r.region ELSE p.region END,
-           CASE WHEN p.version IS NULL THEN r.status ELSE p.status END,
-           CASE WHEN p.version IS NULL THEN r.tags ELSE p.tags END,
-           CASE WHEN p.version IS NULL THEN r.attrs ELSE p.attrs END,
-           CASE WHEN p.version IS NULL THEN r.cloud_project_id ELSE p.cloud_project_id END,
-           CASE WHEN p.version IS NULL THEN r.tenant_id ELSE p.tenant_id END,
-           CASE WHEN p.version IS NULL THEN r.attribution ELSE p.attribution END,
-           COALESCE(p.version, r.version), r.first_seen_at, NULL::timestamptz, NULL::smallint,
-           CASE WHEN p.version IS NULL THEN r.deleted_at ELSE p.deleted_at END,
-           COALESCE(p.updated_at, r.updated_at)
-    FROM cloud_resources r
-    -- The condition stands inside, so that nothing is replayed for a row that has not changed since.
-    LEFT JOIN LATERAL (SELECT * FROM state_at(r.id, moment) WHERE r.updated_at > moment) AS p ON true
-    WHERE r.first_seen_at <= moment AND (r.updated_at <= moment OR p.version IS NOT NULL)
+    -- Both halves in the order of pages: they are then merged row by row, and a page replays a page, not everything.
+    (SELECT r.id, r.provider, r.kind, r.provider_id, r.name, r.region, r.status, r.tags, r.attrs, r.cloud_project_id,
+            r.tenant_id, r.attribution, r.version, r.first_seen_at, NULL::timestamptz, NULL::smallint, r.deleted_at,
+            r.updated_at
+     FROM cloud_resources r
+     WHERE r.updated_at <= moment AND r.first_seen_at <= moment
+     ORDER BY r.id)
+    UNION ALL
+    (SELECT r.id, r.provider, r.kind, r.provider_id, s.name, s.region, s.status, s.tags, s.attrs, s.cloud_project_id,
+            s.tenant_id, s.attribution, s.version, r.first_seen_at, NULL::timestamptz, NULL::smallint, s.deleted_at,
+            s.updated_at
+     FROM cloud_resources r CROSS JOIN LATERAL state_at(r.id, moment) AS s
+     WHERE r.updated_at > moment AND r.first_seen_at <= moment
+     ORDER BY r.id)
 $$;
 
 -- A resource at a past moment at which this tenant owned it.
@@ -116,7 +116,7 @@ RETURNS TABLE (provider text, kind text, provider_id text, name text, region tex
                first_seen_at timestamptz, deleted_at timestamptz, updated_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT r.provider, r.kind, r.provider_id, s.name, s.region, s.status, s.tags, s.attrs - 'project_id',
-           (own_value('cloud_project_id', to_jsonb(s.cloud_project_id), tenant) #>> '{}')::uuid,
+           own_project(s.cloud_project_id::text, tenant),
            s.tenant_id, s.attribution, s.version, r.first_seen_at, s.deleted_at, s.updated_at
     FROM cloud_resources r CROSS JOIN LATERAL state_at(r.id, moment) AS s
     WHERE r.id = subject AND r.first_seen_at <= moment AND s.tenant_id = tenant AND tenant = calling_tenant()

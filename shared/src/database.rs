@@ -159,6 +159,8 @@ pub async fn options(config: &DatabaseConfig, secrets: &Secrets) -> Result<PgCon
             ("tcp_user_timeout", "15000"),
             // The mirror fits into memory: an index on the tenant beats a walk along the primary key.
             ("random_page_cost", "1.1"),
+            // Compiling a plan takes longer than any of ours runs.
+            ("jit", "off"),
         ]))
 }
 

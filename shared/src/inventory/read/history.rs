@@ -140,8 +140,6 @@ pub async fn knows(pool: &Pool, scope: &Scope, resource_id: Uuid) -> Result<bool
     Ok(!page.items.is_empty())
 }
 
-/// An operator reads everything; a tenant is told by `own_event`, to which its name is given, so that the role alone
-/// does not decide.
 fn query(
     scope: &Scope,
     filter: &EventFilter,
@@ -149,36 +147,10 @@ fn query(
     limit: usize,
 ) -> QueryBuilder<Postgres> {
     let mut sql = match scope.tenant() {
-        None => QueryBuilder::new(EVENT),
-        Some(tenant) => {
-            let mut sql = QueryBuilder::new(
-                "SELECT e.id, e.resource_id, NULL::uuid AS project_id, own.kind, own.provider_id, e.version, \
-                 own.event_type, own.changes, own.tenant_id, own.left_tenant_id, own.actor, NULL::text AS reason, \
-                 NULL::uuid AS sync_run_id, e.occurred_at \
-                 FROM cloud_resource_events e CROSS JOIN LATERAL own_event(e.id, ",
-            );
-            sql.push_bind(tenant.to_owned()).push(") AS own WHERE true");
-            sql
-        }
+        None => of_everything(filter, after),
+        Some(tenant) => of_its_own(tenant, filter, after),
     };
     let told = if scope.is_operator() { "e" } else { "own" };
-    if let Some(resource) = filter.resource_id {
-        sql.push(" AND e.resource_id = ").push_bind(resource);
-    }
-    if let Some(project) = filter.project_id {
-        // Projects are the operator's: a tenant may ask, and has no events of any.
-        match scope.is_operator() {
-            true => sql.push(" AND e.project_id = ").push_bind(project),
-            false => sql.push(" AND false"),
-        };
-    }
-    if let Some(kind) = &filter.kind {
-        match scope.is_operator() {
-            true if kind == "project" => sql.push(" AND e.project_id IS NOT NULL"),
-            true => sql.push(" AND r.kind = ").push_bind(kind.clone()),
-            false => sql.push(" AND own.kind = ").push_bind(kind.clone()),
-        };
-    }
     if let Some(event_type) = &filter.event_type {
         sql.push(format!(" AND {told}.event_type = "))
             .push_bind(event_type.clone());
@@ -190,6 +162,56 @@ fn query(
             .push_bind(tenant.clone())
             .push(")");
     }
+    let place = if scope.is_operator() { "e.id" } else { "e.place" };
+    sql.push(format!(" ORDER BY {place}{}", direction(filter)));
+    one_more(&mut sql, limit);
+    sql
+}
+
+fn of_everything(filter: &EventFilter, after: Option<&Position>) -> QueryBuilder<Postgres> {
+    let mut sql = QueryBuilder::new(EVENT);
+    narrow(&mut sql, filter, after);
+    if let Some(project) = filter.project_id {
+        sql.push(" AND e.project_id = ").push_bind(project);
+    }
+    match filter.kind.as_deref() {
+        None => (),
+        Some("project") => drop(sql.push(" AND e.project_id IS NOT NULL")),
+        Some(kind) => drop(sql.push(" AND r.kind = ").push_bind(kind.to_owned())),
+    }
+    sql
+}
+
+/// A tenant is told by `own_event`, to which its name is given, so that the role alone does not decide. Its events
+/// are found by its own index (a walk along all ids would meet everybody's), and told once they are in order.
+fn of_its_own(tenant: &str, filter: &EventFilter, after: Option<&Position>) -> QueryBuilder<Postgres> {
+    let mut sql = QueryBuilder::new(
+        "SELECT e.id, e.resource_id, NULL::uuid AS project_id, own.kind, own.provider_id, e.version, \
+         own.event_type, own.changes, own.tenant_id, own.left_tenant_id, own.actor, NULL::text AS reason, \
+         NULL::uuid AS sync_run_id, e.occurred_at \
+         FROM (SELECT e.id, e.resource_id, e.version, e.occurred_at, e.id + 0 AS place \
+               FROM cloud_resource_events e WHERE true",
+    );
+    narrow(&mut sql, filter, after);
+    sql.push(format!(" ORDER BY place{}", direction(filter)))
+        .push(") e CROSS JOIN LATERAL own_event(e.id, ")
+        .push_bind(tenant.to_owned())
+        .push(") AS own WHERE true");
+    if filter.project_id.is_some() {
+        // Projects are the operator's: a tenant may ask, and has no events of any.
+        sql.push(" AND false");
+    }
+    if let Some(kind) = &filter.kind {
+        sql.push(" AND own.kind = ").push_bind(kind.clone());
+    }
+    sql
+}
+
+/// The conditions that need nothing but the event's own place in time and order.
+fn narrow(sql: &mut QueryBuilder<Postgres>, filter: &EventFilter, after: Option<&Position>) {
+    if let Some(resource) = filter.resource_id {
+        sql.push(" AND e.resource_id = ").push_bind(resource);
+    }
     if let Some(moment) = filter.since {
         sql.push(" AND e.occurred_at >= ").push_bind(moment);
     }
@@ -198,18 +220,12 @@ fn query(
     }
     if let Some(position) = after {
         let (_, id) = position.id.as_u64_pair();
-        sql.push(if filter.descending {
-            " AND e.id < "
-        } else {
-            " AND e.id > "
-        })
-        .push_bind(id.cast_signed());
+        let beyond = if filter.descending { "<" } else { ">" };
+        sql.push(format!(" AND e.id {beyond} "))
+            .push_bind(id.cast_signed());
     }
-    sql.push(if filter.descending {
-        " ORDER BY e.id DESC"
-    } else {
-        " ORDER BY e.id"
-    });
-    one_more(&mut sql, limit);
-    sql
+}
+
+fn direction(filter: &EventFilter) -> &'static str {
+    if filter.descending { " DESC" } else { "" }
 }
