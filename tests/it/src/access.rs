@@ -53,7 +53,7 @@ pub async fn classified() -> Stage {
 async fn the_operator_sees_everything_and_a_tenant_exactly_its_own() {
     let stage = classified().await;
     let api = Api::over(&stage.database);
-    let rows = stage.rows("droplet").await;
+    let rows = stage.everything().await;
     let ids = |items: &[serde_json::Value]| -> BTreeSet<String> {
         items
             .iter()

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use shared::config::Purpose;
 use shared::runs::Tick;
-use shared::sync::{self, DROPLETS, Job, Report, RunOutcome, Station, Worker};
+use shared::sync::{self, DROPLETS, Job, PROJECTS, Report, RunOutcome, Station, Worker};
 use simulator::{Fault, FaultKind, Limits, Scenario};
 
 use crate::stage::{self, Stage};
@@ -161,7 +161,7 @@ async fn an_hourly_429_is_remembered_and_ticks_skip_until_then() {
         let minutes = (until - stage.now).num_minutes();
         assert!((14..=15).contains(&minutes), "{path}: {minutes} minutes");
         stage.sim.clear_requests();
-        for worker in sync::WORKERS {
+        for worker in [&PROJECTS, &DROPLETS] {
             let report = stage.later(6).run(worker).await;
             assert_eq!(
                 (report.outcome, report.error_class),

@@ -272,7 +272,8 @@ async fn the_inventory_is_the_same_in_every_form() {
             assert_eq!(lines.len(), items.len(), "{accept}");
             for (line, item) in lines.iter().zip(&items) {
                 if accept == "text/csv" {
-                    let begin = format!("{},droplet,digitalocean,", item["id"].as_str().unwrap());
+                    let text = |field: &str| item[field].as_str().unwrap();
+                    let begin = format!("{},{},digitalocean,", text("id"), text("kind"));
                     assert!(line.starts_with(&begin), "{line}");
                     assert!(line.contains(item["name"].as_str().unwrap()));
                 } else {

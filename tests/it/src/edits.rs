@@ -188,15 +188,20 @@ async fn a_project_is_classified_and_everything_in_it_follows() {
         .iter()
         .find(|project| project["name"] == TENANTS[0].0)
         .unwrap();
-    let live = stage.rows("droplet").await;
-    let inside = live
+    let live = stage.everything().await;
+    let inside: Vec<&Stored> = live
         .iter()
         .filter(|row| row.tenant_id.as_deref() == Some(TENANTS[0].1))
-        .count();
+        .collect();
+    let of = |kind: &str| inside.iter().filter(|row| row.kind == kind).count();
     assert_eq!(
         (&found["resources"], &found["kinds"]),
-        (&json!(inside), &json!({"droplet": inside}))
+        (
+            &json!(inside.len()),
+            &json!({"droplet": of("droplet"), "spaces_bucket": of("spaces_bucket")})
+        )
     );
+    let inside = inside.len();
     let path = format!("/api/v1/projects/{}", found["id"].as_str().unwrap());
     for (body, tenant_id, purpose, moved) in [
         (

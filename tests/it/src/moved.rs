@@ -310,7 +310,7 @@ async fn a_project_that_changes_hands_takes_no_word_along() {
     let [id, provider_id] = project_ids(&stage, FROM.0).await;
     let id: Uuid = id.parse().unwrap();
     let rows: Vec<Stored> = stage
-        .rows("droplet")
+        .everything()
         .await
         .into_iter()
         .filter(|row| row.tenant_id.as_deref() == Some(FROM.1))

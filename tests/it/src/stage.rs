@@ -40,6 +40,7 @@ pub struct Stage {
 #[derive(Clone, Debug)]
 pub struct Stored {
     pub id: Uuid,
+    pub kind: String,
     pub provider_id: String,
     pub name: String,
     pub status: String,
@@ -216,10 +217,24 @@ impl Stage {
             .unwrap()
     }
 
+    /// All rows of all kinds, tombstones included.
+    pub async fn everything(&self) -> Vec<Stored> {
+        let kinds: Vec<String> =
+            sqlx::query_scalar("SELECT DISTINCT kind FROM cloud_resources ORDER BY kind")
+                .fetch_all(&self.pool)
+                .await
+                .unwrap();
+        let mut everything = Vec::new();
+        for kind in kinds {
+            everything.extend(self.rows(&kind).await);
+        }
+        everything
+    }
+
     /// All rows of a kind, tombstones included.
     pub async fn rows(&self, kind: &str) -> Vec<Stored> {
         let rows = sqlx::query(
-            "SELECT id, provider_id, name, status, tags, attrs, tenant_id, attribution, version, stale_strike_count,
+            "SELECT id, kind, provider_id, name, status, tags, attrs, tenant_id, attribution, version, stale_strike_count,
                     first_seen_at, last_seen_at, last_struck_at, deleted_at, updated_at
              FROM cloud_resources WHERE kind = $1 ORDER BY provider_id",
         )
@@ -278,6 +293,7 @@ pub fn listing(items: &[Value]) -> Value {
 fn stored(row: &sqlx::postgres::PgRow) -> Stored {
     Stored {
         id: row.get("id"),
+        kind: row.get("kind"),
         provider_id: row.get("provider_id"),
         name: row.get("name"),
         status: row.get("status"),

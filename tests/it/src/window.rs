@@ -208,13 +208,18 @@ async fn a_suspicion_is_released_for_exactly_its_state() {
 async fn a_summary_counts_what_its_reader_may_see() {
     let stage = classified().await;
     let api = Api::over(&stage.database);
-    let rows = stage.rows("droplet").await;
+    let rows = stage.everything().await;
     let all = api.get("/api/v1/inventory/summary", &operator()).await.body["data"].clone();
     assert_eq!(
         (&all["resources"], &all["deleted"]),
         (&json!(rows.len()), &json!(0))
     );
-    assert_eq!(all["kinds"][0]["resources"], json!(rows.len()));
+    let kinds = all["kinds"].as_array().unwrap();
+    for kind in ["droplet", "spaces_bucket"] {
+        let shown = kinds.iter().find(|shown| shown["kind"] == kind).unwrap();
+        let count = rows.iter().filter(|row| row.kind == kind).count();
+        assert_eq!(shown["resources"], json!(count), "{kind}");
+    }
     let tenants: i64 = all["tenants"]
         .as_array()
         .unwrap()
