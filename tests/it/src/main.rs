@@ -23,6 +23,7 @@ mod chaos;
 mod configuration;
 mod deployment;
 mod described;
+mod documented;
 mod edits;
 mod examples;
 mod faults;
