@@ -1,6 +1,7 @@
 //! Whichever is synced first: all orders of projects, clusters, droplets, volumes and snapshots end in the same
 //! attribution, and an operator's word survives all of them. What belongs to something follows it when it moves.
 
+use shared::inventory::edit::{self, Edit};
 use shared::inventory::{self, Actor, Classification};
 use shared::sync::{DROPLETS, FLOATING_IPS, PROJECTS, RunOutcome, SNAPSHOTS, VOLUMES, Worker};
 use simulator::Scenario;
@@ -84,6 +85,37 @@ async fn all_orders_end_in_the_same_attribution() {
         let of_parents = end.iter().filter(|row| row.4 == "parent" && row.3.is_some());
         assert!(of_parents.count() > 2, "{names:?}: {end:?}");
         assert_eq!(expected.get_or_insert_with(|| end.clone()), &end, "{names:?}");
+        // The operator's own word survives all of them, and what belongs to the thing goes by it.
+        let snapshot = stage
+            .rows("snapshot")
+            .await
+            .into_iter()
+            .find(|row| row.attribution == "parent" && row.attrs["parent"]["kind"] == "volume")
+            .unwrap();
+        let volume = stage
+            .row("volume", snapshot.attrs["parent"]["id"].as_str().unwrap())
+            .await;
+        let word = Edit {
+            by: "ada",
+            reason: "as agreed",
+            versions: None,
+            now: stage.now,
+        };
+        let edited = edit::attribute(&stage.pool, volume.id, Some("by-word"), &word)
+            .await
+            .unwrap();
+        assert!(edited.moved >= 1, "{names:?}");
+        for worker in &order {
+            stage.later(20).run(worker).await;
+        }
+        for (kind, row, rule) in [("volume", &volume, "operator"), ("snapshot", &snapshot, "parent")] {
+            let row = stage.row(kind, &row.provider_id).await;
+            assert_eq!(
+                (row.tenant_id.as_deref(), row.attribution.as_str()),
+                (Some("by-word"), rule),
+                "{names:?}"
+            );
+        }
         invariants::hold(&stage.pool).await;
     }
 }
