@@ -136,6 +136,12 @@ pub fn answer<T: Serialize>(
     Ok(response)
 }
 
+/// The `Link` to what comes behind this position.
+pub fn link(parameters: &Parameters, position: &Position) -> Option<HeaderValue> {
+    let cursor = encode(position, parameters.fingerprint());
+    HeaderValue::try_from(format!("<{}>; rel=\"next\"", parameters.with_cursor(&cursor))).ok()
+}
+
 /// What an item costs in Lambda's answer: the body is a string there, so quotes and backslashes are escaped.
 fn weigh(text: &[u8]) -> usize {
     text.len() + text.iter().filter(|byte| matches!(byte, b'"' | b'\\')).count()

@@ -15,13 +15,13 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, LINK, ORIGIN, RETRY_AFTER}
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 
 use super::answer::{X_REQUEST_ID, answer};
 use super::error::Problem;
-use super::routes::{health, inventory};
+use super::routes::{billing, health, inventory};
 use super::state::State;
 
 /// Nobody sends us more than a few lines.
@@ -34,6 +34,18 @@ pub fn router(state: Arc<State>) -> Router {
         .route("/api/health", get(health::alive))
         .route("/api/health/ready", get(health::ready))
         .route("/api/v1/inventory", get(inventory::list))
+        .route("/api/v1/billing/balance", get(billing::balance))
+        .route("/api/v1/billing/balance/history", get(billing::balances))
+        .route("/api/v1/billing/invoices", get(billing::invoices))
+        .route("/api/v1/billing/invoices/{uuid}", get(billing::invoice))
+        .route("/api/v1/billing/invoices/{uuid}/ingest", post(billing::ingest))
+        .route(
+            "/api/v1/billing/invoices/{uuid}/match",
+            post(billing::match_again),
+        )
+        .route("/api/v1/billing/cost-lines", get(billing::cost_lines))
+        .route("/api/v1/billing/costs", get(billing::costs))
+        .route("/api/v1/billing/focus", get(billing::focus))
         .fallback(|| async { Problem::of_status(StatusCode::NOT_FOUND) })
         .method_not_allowed_fallback(|| async { Problem::of_status(StatusCode::METHOD_NOT_ALLOWED) })
         .layer(from_fn(refuse_large_bodies))
@@ -48,7 +60,7 @@ fn cors(origins: &[String]) -> CorsLayer {
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
     CorsLayer::new()
         .allow_origin(origins)
-        .allow_methods([Method::GET, Method::HEAD])
+        .allow_methods([Method::GET, Method::HEAD, Method::POST])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE])
         .expose_headers([LINK, RETRY_AFTER, X_REQUEST_ID])
         .max_age(Duration::from_secs(600))

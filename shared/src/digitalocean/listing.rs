@@ -50,6 +50,8 @@ pub enum Paging {
     Numbered,
     /// One answer holds all of it, and there is nothing to count it against.
     Whole,
+    /// `page` and `per_page`, one after the other for as long as there is a `next`; a total counts where there is one.
+    Chained,
 }
 
 /// A collection, proven whole. Nothing outside this file can make one.
@@ -327,6 +329,10 @@ impl<'a> Walk<'a> {
             }
             return Ok(());
         }
+        if self.collection.paging == Paging::Chained {
+            self.chain(page, size, next.as_deref(), total(fields));
+            return Ok(());
+        }
         let Some(total) = total(fields) else {
             self.doubt(format!("page {page} has no meta.total"));
             return Ok(());
@@ -379,6 +385,31 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// A page of a chain: the next one is asked for once this one names it.
+    fn chain(&mut self, page: u32, size: usize, next: Option<&str>, total: Option<u64>) {
+        if let (Some(before), Some(total)) = (self.total, total)
+            && before != total
+        {
+            self.doubt(format!(
+                "meta.total changed from {before} to {total} during the walk"
+            ));
+        }
+        self.total = self.total.or(total);
+        let Some(next) = next else { return };
+        if size == 0 {
+            self.doubt(format!("page {page} is empty and has a next page"));
+        } else if !self.leads_on(next, page) {
+            self.doubt(format!(
+                "page {page}: its next page is not page {} of this host",
+                page + 1
+            ));
+        } else if page >= MAX_PAGES {
+            self.doubt(format!("there are more than {MAX_PAGES} pages"));
+        } else {
+            self.queue.push_back(page + 1);
+        }
+    }
+
     /// Whether a `next` link is the page after this one on our host. A relative form is tolerated.
     fn leads_on(&self, next: &str, page: u32) -> bool {
         let Ok(url) = self.session.base.join(next) else {
@@ -402,7 +433,7 @@ async fn ask(
 ) -> Result<Answer, Error> {
     let (page, per_page) = (page.to_string(), PER_PAGE.to_string());
     let mut query: Vec<(&str, &str)> = collection.query.to_vec();
-    if collection.paging == Paging::Numbered {
+    if collection.paging != Paging::Whole {
         query.push(("page", &page));
         query.push(("per_page", &per_page));
     }

@@ -172,6 +172,13 @@ fn urn(item: &Item) -> Option<String> {
     Some(format!("do:{urn_type}:{}", item.provider_id))
 }
 
+impl ReadError {
+    /// What a failed read means.
+    pub(crate) async fn of(pool: &Pool, error: sqlx::Error) -> Self {
+        classify(pool, error).await
+    }
+}
+
 /// Whether asking again later can help.
 async fn classify(pool: &Pool, error: sqlx::Error) -> ReadError {
     match explain(pool, error).await {
