@@ -124,8 +124,15 @@ fn who_bills_knows_the_queue() {
     assert!(with(&[]).worker(Purpose::Billing).is_err_and(named));
     assert!(with(&[]).worker(Purpose::SyncFull).is_ok());
     let config = with(&[("INGEST_QUEUE_URL", "http://localhost/q")]).worker(Purpose::Billing);
-    assert_eq!(config.unwrap().ingest_queue.as_deref(), Some("http://localhost/q"));
-    assert!(with(&[("INGEST_QUEUE_URL", "q")]).worker(Purpose::Billing).is_err_and(named));
+    assert_eq!(
+        config.unwrap().ingest_queue.as_deref(),
+        Some("http://localhost/q")
+    );
+    assert!(
+        with(&[("INGEST_QUEUE_URL", "q")])
+            .worker(Purpose::Billing)
+            .is_err_and(named)
+    );
 }
 
 #[test]

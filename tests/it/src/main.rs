@@ -13,6 +13,7 @@
 
 mod access;
 mod binaries;
+mod books;
 mod bootstrap;
 mod budget;
 mod caller;
@@ -24,6 +25,10 @@ mod examples;
 mod faults;
 mod frozen;
 mod invariants;
+mod ledger;
+mod ledger_api;
+mod ledger_binaries;
+mod ledger_matching;
 mod mirror;
 mod narrow;
 mod outage;

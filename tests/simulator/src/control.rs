@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     answer::Answer,
+    billing::Bill,
     call::Call,
     churn::Churn,
     faults::{FAULT_NAMES, Fault},
@@ -73,6 +74,20 @@ fn serve(state: &mut State, call: &Call) -> Outcome {
         ("POST", ["serve"]) => override_body(state, &call.json()?),
         ("DELETE", ["serve"]) => {
             state.overrides.clear();
+            done()
+        }
+        ("POST", ["billing", "invoices"]) => {
+            let bill: Bill = read(call.json()?)?;
+            state.billing.add(bill)?;
+            done()
+        }
+        ("GET", ["billing", "invoices"]) => Ok((200, json!({"invoices": state.billing.uuids()}))),
+        ("DELETE", ["billing", "invoices"]) => {
+            state.billing.clear();
+            done()
+        }
+        ("PUT", ["billing", "balance"]) => {
+            state.billing.set_balance(call.json()?);
             done()
         }
         ("POST", ["projects"]) => Ok((201, state.world.create_project(call.json()?)?)),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::{
     answer::{Answer, Delivery},
     api::{self, Request},
+    billing,
     call::Call,
     chance, effects,
     faults::{FaultKind, Subject},
@@ -119,6 +120,10 @@ fn carry_out(
     }
     let mut answer = match state.override_for(call) {
         Some(fixed) => Answer::typed(fixed.status, &fixed.content_type, fixed.body.clone()),
+        None if billing::is_ours(call) => state
+            .billing
+            .answer(call, scopes)
+            .unwrap_or_else(|problem| Answer::problem(&problem, request_id)),
         None => {
             let foreign = other_team || *kind == FaultKind::OtherTeam;
             let world = if foreign {

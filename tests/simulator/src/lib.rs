@@ -7,6 +7,7 @@
 mod address;
 mod answer;
 mod api;
+pub mod billing;
 mod call;
 mod chance;
 mod churn;

@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::{
+    billing::{Bill, Billing, Row},
     churn::{Churn, Churned},
     faults::{Fault, Placed},
     journal::{Count, Entry, Wanted},
@@ -254,6 +255,33 @@ impl Simulator {
 
     pub fn clear_bodies(&self) {
         self.shared.lock().overrides.clear();
+    }
+
+    /// Add an invoice, or replace the one of the same uuid. From JSON, as over `/_sim/billing/invoices`.
+    pub fn bill(&self, bill: Value) -> Result<(), Problem> {
+        let bill: Bill =
+            serde_json::from_value(bill).map_err(|error| Problem::unprocessable(error.to_string()))?;
+        self.shared.lock().billing.add(bill)
+    }
+
+    /// The uuids of all invoices.
+    pub fn invoices(&self) -> Vec<String> {
+        self.shared.lock().billing.uuids()
+    }
+
+    /// What an invoice charges for, each row with the id of what caused it.
+    pub fn charges(&self, invoice: &str) -> Vec<Row> {
+        let state = self.shared.lock();
+        state
+            .billing
+            .rows(invoice)
+            .map(<[Row]>::to_vec)
+            .unwrap_or_default()
+    }
+
+    /// Look at or change what is owed.
+    pub fn billing<T>(&self, change: impl FnOnce(&mut Billing) -> T) -> T {
+        change(&mut self.shared.lock().billing)
     }
 
     /// Start over: world, faults, log, bodies and rate windows. Tokens and settings stay.

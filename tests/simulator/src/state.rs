@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     answer::Answer,
+    billing::Billing,
     call::{Call, parse_query},
     clock::Clock,
     control,
@@ -48,6 +49,7 @@ pub struct State {
     fixtures: Vec<String>,
     pub world: World,
     pub other_team: World,
+    pub billing: Billing,
     pub settings: Settings,
     pub tokens: Vec<Credential>,
     pub faults: Faults,
@@ -59,11 +61,13 @@ pub struct State {
 
 impl State {
     pub fn new(options: &Options) -> Result<Self, Problem> {
+        let world = scenario::build(options.seed, options.scenario, &options.fixtures)?;
         Ok(Self {
+            billing: Billing::of(&world, options.scenario == Scenario::Default)?,
             seed: options.seed,
             scenario: options.scenario,
             fixtures: options.fixtures.clone(),
-            world: scenario::build(options.seed, options.scenario, &options.fixtures)?,
+            world,
             other_team: scenario::build_other_team(options.seed, &options.fixtures)?,
             settings: options.settings,
             tokens: options.tokens.iter().map(Credential::new).collect(),
@@ -80,6 +84,7 @@ impl State {
     pub fn reset(&mut self, seed: u64, scenario: Scenario) -> Result<(), Problem> {
         self.world = scenario::build(seed, scenario, &self.fixtures)?;
         self.other_team = scenario::build_other_team(seed, &self.fixtures)?;
+        self.billing = Billing::of(&self.world, scenario == Scenario::Default)?;
         (self.seed, self.scenario) = (seed, scenario);
         self.faults.clear();
         self.journal.clear();

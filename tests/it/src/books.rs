@@ -1,0 +1,233 @@
+//! A stage for tests of the ledger: the mirror's stage, and beside it what billing workers have.
+//!
+//! Several desks share one database and one account, each with a token of its own, so that many invoices can be
+//! ingested at once without using up anybody's minute. What the ledger must be is read as a superuser; what caused a
+//! line is asked of the simulator, which knows.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use harness::aws::{Aws, Queues};
+use harness::services::Services;
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+use shared::billing::ingest_at;
+use shared::config::{Environment, Purpose};
+use shared::runs::Tick;
+use shared::secrets::Secrets;
+use shared::sync::{self, BALANCE, BILLING_HISTORY, Order, Report, Station};
+use simulator::{Limits, Options, Scenario, Settings, Simulator, Token};
+
+use crate::stage::{Stage, TOKEN};
+
+/// Tokens beside the mirror's.
+pub const DESKS: usize = 6;
+
+/// One test's books.
+pub struct Books {
+    /// The mirror beside it.
+    pub stage: Stage,
+    /// What billing workers have between runs.
+    pub desks: Vec<Station>,
+    /// SQS.
+    pub aws: Aws,
+    /// The ingest queue and its dead letters.
+    pub queues: Queues,
+}
+
+/// One stored line.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Stored {
+    pub line_no: i32,
+    pub description: String,
+    pub amount: Decimal,
+    pub class: String,
+    pub kind: Option<String>,
+    pub match_rule: Option<String>,
+    /// The id of the resource that it is matched with.
+    pub provider_id: Option<String>,
+}
+
+impl Books {
+    /// Books of this account, with its invoices as the scenario has them.
+    pub async fn with(scenario: Scenario) -> Self {
+        let mut tokens = vec![Token::new("sync", TOKEN)];
+        tokens.extend((0..DESKS).map(|desk| Token::new(format!("desk-{desk}"), token(desk))));
+        let options = Options {
+            scenario,
+            tokens,
+            settings: Settings {
+                limits: Limits::off(),
+                ..Settings::default()
+            },
+            ..Options::default()
+        };
+        let stage = Stage::around(Simulator::start(options).unwrap()).await;
+        let aws = Aws::attach(&Services::from_env().unwrap().aws_url);
+        let queues = aws
+            .queues(stage.database.name(), Duration::from_secs(0))
+            .await
+            .unwrap();
+        let mut desks = Vec::new();
+        for desk in 0..DESKS {
+            desks.push(station(&stage, &queues.ingest, desk).await);
+        }
+        Self {
+            stage,
+            desks,
+            aws,
+            queues,
+        }
+    }
+
+    /// The same without a single invoice.
+    pub async fn empty() -> Self {
+        let books = Self::with(Scenario::Default).await;
+        books.stage.sim.billing(simulator::billing::Billing::clear);
+        books
+    }
+
+    /// One run of `sync-billing-history`.
+    pub async fn history(&self) -> Report {
+        self.ordered(Order::default()).await
+    }
+
+    /// One run of `sync-billing-history` as ordered.
+    pub async fn ordered(&self, order: Order) -> Report {
+        sync::run_at(&self.desks[0], &BILLING_HISTORY, order, self.stage.now, None).await
+    }
+
+    /// One run of `sync-balance`.
+    pub async fn balance(&self) -> Report {
+        sync::run_at(&self.desks[0], &BALANCE, Tick::default(), self.stage.now, None).await
+    }
+
+    /// Ingests one invoice at some desk.
+    pub async fn ingest(&self, desk: usize, invoice: &str) -> Report {
+        ingest_at(&self.desks[desk % DESKS], invoice, self.stage.now, None).await
+    }
+
+    /// Ingests every invoice that is known.
+    pub async fn ingest_all(&self) {
+        for (turn, invoice) in self.known().await.iter().enumerate() {
+            let report = self.ingest(turn, invoice).await;
+            assert!(report.error.is_none(), "{invoice}: {report:?}");
+        }
+    }
+
+    /// The uuids of all headers but the preview's.
+    pub async fn known(&self) -> Vec<String> {
+        let all = "SELECT invoice_uuid FROM cloud_invoices WHERE NOT preview ORDER BY invoice_uuid";
+        sqlx::query_scalar(all).fetch_all(&self.stage.pool).await.unwrap()
+    }
+
+    /// The header of an invoice.
+    pub async fn header(&self, invoice: &str) -> Value {
+        let row = "SELECT to_jsonb(i) || jsonb_build_object('amount', amount::text, 'lines_total', lines_total::text)
+                   FROM cloud_invoices i WHERE invoice_uuid = $1";
+        sqlx::query_scalar(row)
+            .bind(invoice)
+            .fetch_one(&self.stage.pool)
+            .await
+            .unwrap()
+    }
+
+    /// The lines of an invoice.
+    pub async fn lines(&self, invoice: &str) -> Vec<Stored> {
+        sqlx::query_as(
+            "SELECT l.line_no, l.description, l.amount, l.class, l.kind, l.match_rule, r.provider_id
+             FROM cloud_cost_lines l JOIN cloud_invoices i ON i.id = l.cloud_invoice_id
+             LEFT JOIN cloud_resources r ON r.id = l.cloud_resource_id
+             WHERE i.invoice_uuid = $1 ORDER BY l.line_no",
+        )
+        .bind(invoice)
+        .fetch_all(&self.stage.pool)
+        .await
+        .unwrap()
+    }
+
+    /// One number of the database.
+    pub async fn count(&self, query: &'static str) -> i64 {
+        sqlx::query_scalar(query)
+            .fetch_one(&self.stage.pool)
+            .await
+            .unwrap()
+    }
+
+    /// Holds the lines of an invoice against the truth: how many could have been matched, how many were; a wrong one
+    /// fails the test.
+    pub async fn judge(&self, invoice: &str) -> (usize, usize) {
+        let known: BTreeMap<String, bool> = self
+            .stage
+            .rows("droplet")
+            .await
+            .into_iter()
+            .map(|row| (row.provider_id, true))
+            .collect();
+        let (charges, lines) = (self.stage.sim.charges(invoice), self.lines(invoice).await);
+        assert_eq!(charges.len(), lines.len(), "{invoice}");
+        let (mut possible, mut right) = (0, 0);
+        for (charge, line) in charges.iter().zip(&lines) {
+            let truth = charge.id.as_ref().filter(|id| known.contains_key(*id));
+            possible += usize::from(truth.is_some());
+            if line.provider_id.is_some() {
+                assert_eq!(line.provider_id.as_ref(), truth, "wrong: {line:?}");
+                assert!(line.match_rule.is_some());
+                right += 1;
+            }
+        }
+        (possible, right)
+    }
+
+    /// Takes every message out of a queue.
+    pub async fn drain(&self, queue: &str) -> Vec<String> {
+        let sqs = self.aws.sqs();
+        let mut bodies = Vec::new();
+        loop {
+            let received = sqs.receive_message().queue_url(queue).max_number_of_messages(10);
+            let messages = received.send().await.unwrap().messages.unwrap_or_default();
+            if messages.is_empty() {
+                return bodies;
+            }
+            for message in messages {
+                let handle = message.receipt_handle.unwrap();
+                sqs.delete_message()
+                    .queue_url(queue)
+                    .receipt_handle(handle)
+                    .send()
+                    .await
+                    .unwrap();
+                bodies.push(message.body.unwrap());
+            }
+        }
+    }
+}
+
+/// A desk's token.
+pub fn token(desk: usize) -> String {
+    format!("dop_v1_desk_{desk}")
+}
+
+async fn station(stage: &Stage, queue: &str, desk: usize) -> Station {
+    let (url, base, token) = (
+        stage.database.url_as("arcadia_billing_login"),
+        stage.sim.url(),
+        token(desk),
+    );
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("DO_API_BASE_URL", &base),
+        ("DO_API_TOKEN", &token),
+        ("INGEST_QUEUE_URL", queue),
+    ];
+    let config = Environment::of(variables).worker(Purpose::Billing).unwrap();
+    Station::set_up(config, Secrets::default()).await.unwrap()
+}
+
+/// An invoice of one droplet line and its tax.
+pub fn small(uuid: &str, period: &str, cents: i64) -> Value {
+    json!({"uuid": uuid, "period": period, "rows": [
+        {"product": "Droplets", "description": "somebody (s-1vcpu-1gb)", "hours": 744, "cents": cents},
+        {"product": "Taxes", "description": "GST (10%)", "cents": cents / 10},
+    ]})
+}
