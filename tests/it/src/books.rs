@@ -64,10 +64,9 @@ impl Books {
         };
         let stage = Stage::around(Simulator::start(options).unwrap()).await;
         let aws = Aws::attach(&Services::from_env().unwrap().aws_url);
-        let queues = aws
-            .queues(stage.database.name(), Duration::from_secs(0))
-            .await
-            .unwrap();
+        // A name of a queue has eighty characters at most.
+        let prefix = uuid::Uuid::now_v7().simple().to_string();
+        let queues = aws.queues(&prefix, Duration::ZERO).await.unwrap();
         let mut desks = Vec::new();
         for desk in 0..DESKS {
             desks.push(station(&stage, &queues.ingest, desk).await);

@@ -236,7 +236,7 @@ pub(crate) async fn make_logins(server: &str) -> Result<(), Failure> {
         ));
     };
     for role in ROLES {
-        tolerant(&format!("CREATE ROLE {role} NOLOGIN"));
+        tolerant(&format!("CREATE ROLE {role} NOLOGIN NOINHERIT"));
     }
     for (login, roles) in LOGINS {
         let options = format!("LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD '{PASSWORD}'");
