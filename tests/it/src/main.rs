@@ -29,6 +29,7 @@ mod ledger;
 mod ledger_api;
 mod ledger_binaries;
 mod ledger_matching;
+mod ledger_mutations;
 mod mirror;
 mod narrow;
 mod outage;
