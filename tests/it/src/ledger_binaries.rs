@@ -26,7 +26,11 @@ async fn sandbox(books: &Books, function: &str) -> Sandbox {
     ] {
         environment.push((name.to_owned(), value));
     }
-    Sandbox::start(function, &environment).await.unwrap()
+    // The time that the template gives it.
+    let timeout = Duration::from_secs(300);
+    Sandbox::start_with_timeout(function, &environment, timeout)
+        .await
+        .unwrap()
 }
 
 /// A batch of these bodies.
@@ -232,4 +236,41 @@ async fn a_limit_of_digitalocean_s_sends_the_message_back() {
         header["last_error"].as_str().unwrap().contains("out of requests"),
         "{header}"
     );
+}
+
+/// The most memory that the process has had, in bytes.
+fn peak(sandbox: &Sandbox) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", sandbox.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    let kilobytes: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kilobytes * 1024
+}
+
+/// A long invoice costs its bytes once and a batch of lines, not its lines, and not twice.
+#[tokio::test]
+#[ignore = "long proof: make prove"]
+async fn prove_a_long_invoice_costs_its_bytes_once() {
+    const LINES: usize = 200_000;
+    let books = Books::empty().await;
+    books.stage.sim.bill(small("short", "2026-04", 500)).unwrap();
+    books
+        .stage
+        .sim
+        .bill(json!({"uuid": "long", "period": "2026-05", "lines": LINES}))
+        .unwrap();
+    books.history().await;
+    let ingest = sandbox(&books, "ingest-invoice").await;
+    let short = batch(&[r#"{"invoice_uuid": "short"}"#]);
+    assert!(failed(&report(ingest.invoke(&short).await)).is_empty());
+    let before = peak(&ingest);
+    let begun = std::time::Instant::now();
+    let long = batch(&[r#"{"invoice_uuid": "long"}"#]);
+    assert!(failed(&report(ingest.invoke(&long).await)).is_empty());
+    let (grown, bytes) = (peak(&ingest) - before, LINES * 109);
+    println!(
+        "{LINES} lines, {bytes} bytes: {grown} bytes more, {:?}",
+        begun.elapsed()
+    );
+    assert_eq!(books.header("long").await["line_count"], LINES);
+    assert!(grown < bytes * 2, "{grown} for {bytes}");
 }
