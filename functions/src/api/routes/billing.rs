@@ -70,7 +70,7 @@ pub async fn balances(
 ) -> Result<Response, Problem> {
     let mut parameters = Parameters::of(&request, &["limit", "cursor"]);
     let limit = page::limit(&mut parameters);
-    let before = page::cursor(&mut parameters, NEWEST_FIRST).and_then(|position| moment_of(&position));
+    let before = place(&mut parameters, NEWEST_FIRST, moment_of);
     parameters.check()?;
     let found = read::balances(&state.database().await?, operator.scope(), before, limit).await?;
     page::answer(&parameters, limit, &found.items, found.more, |balance| Position {
@@ -111,8 +111,9 @@ pub async fn invoices(
         ),
     };
     let limit = page::limit(&mut parameters);
-    let after = page::cursor(&mut parameters, NEWEST_FIRST)
-        .and_then(|position| Some((moment_of(&position)?.date_naive(), position.id)));
+    let after = place(&mut parameters, NEWEST_FIRST, |position| {
+        Some((moment_of(position)?.date_naive(), position.id))
+    });
     parameters.check()?;
     let pool = state.database().await?;
     let found = read::invoices(&pool, operator.scope(), &asked, after.as_ref(), limit).await?;
@@ -227,7 +228,7 @@ pub async fn cost_lines(
         matched: parameters.parsed("matched", truth),
     };
     let limit = page::limit(&mut parameters);
-    let after = page::cursor(&mut parameters, IN_ORDER).and_then(|position| line_at(&position));
+    let after = place(&mut parameters, IN_ORDER, line_at);
     parameters.check()?;
     let pool = state.database().await?;
     let found = read::lines(&pool, operator.scope(), &filter, after.as_ref(), limit).await?;
@@ -246,12 +247,11 @@ pub async fn costs(
     request: Request,
 ) -> Result<Response, Problem> {
     let mut parameters = Parameters::of(&request, &["from", "to", "group_by", "preview"]);
-    let from = parameters
-        .parsed("from", day)
-        .unwrap_or(NaiveDate::MIN.with_year(2010).unwrap_or_default());
-    let to = parameters
-        .parsed("to", day)
-        .unwrap_or(from.with_year(2099).unwrap_or_default());
+    let from = parameters.parsed("from", day);
+    let to = parameters.parsed("to", day);
+    if from.zip(to).is_some_and(|(from, to)| from > to) {
+        parameters.parsed("to", |_| Err::<(), _>("is before from"));
+    }
     let asked = Asked {
         from,
         to,
@@ -286,7 +286,7 @@ pub async fn focus(
         ..LineFilter::default()
     };
     let limit = page::limit(&mut parameters);
-    let after = page::cursor(&mut parameters, IN_ORDER).and_then(|position| line_at(&position));
+    let after = place(&mut parameters, IN_ORDER, line_at);
     parameters.check()?;
     let pool = state.database().await?;
     let found = focus::charges(&pool, operator.scope(), &filter, after.as_ref(), limit).await?;
@@ -301,6 +301,20 @@ pub async fn focus(
         response.headers_mut().insert(LINK, link);
     }
     Ok(response)
+}
+
+/// Where the page before ended. What is no cursor of this list is said to be none: the list must not begin again.
+fn place<T>(
+    parameters: &mut Parameters,
+    order: Sort,
+    read: impl FnOnce(&Position) -> Option<T>,
+) -> Option<T> {
+    let position = page::cursor(parameters, order)?;
+    let place = read(&position);
+    if place.is_none() {
+        parameters.parsed("cursor", |_| Err::<(), _>("is not a cursor of ours"));
+    }
+    place
 }
 
 /// A line's place in the order of lines, as the cursor carries it.

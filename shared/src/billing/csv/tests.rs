@@ -92,6 +92,20 @@ fn the_variants_of_the_years_say_the_same() {
     assert_eq!(read(&format!("{NINE}\n")), Ok(vec![]));
 }
 
+/// Rows in the words of DigitalOcean's own documentation.
+#[test]
+fn the_documented_rows_are_read() {
+    let text = format!(
+        "{NINE}\nFloating IPs,,Unused Floating IP - 1.1.1.1,100,2020-07-01 00:00:00 +0000,2020-07-22 18:14:39 +0000,$3.11,,iaas\n\
+         Taxes,,STATE SALES TAX (6.25%),,2020-07-01 00:00:00 +0000,2020-07-31 23:59:59 +0000,$0.16,,iaas\n"
+    );
+    let lines = read(&text).unwrap();
+    let amounts: Vec<String> = lines.iter().map(|line| line.amount.to_string()).collect();
+    assert_eq!(amounts, ["3.11", "0.16"]);
+    assert_eq!(lines[0].end, DateTime::from_timestamp(1_595_441_679, 0));
+    assert_eq!((lines[1].hours, lines[1].project.as_str()), (None, ""));
+}
+
 #[test]
 fn what_cannot_be_read_is_named_by_line_and_reason() {
     let after = |row: &str| refused(&format!("{NINE}\n{ROW}\n{row}\n{ROW}\n"));

@@ -51,10 +51,10 @@ impl FromStr for Key {
 /// Which costs.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// From the month that has this day.
-    pub from: NaiveDate,
-    /// To the month that has this day, and with it.
-    pub to: NaiveDate,
+    /// From the month that has this day; `None`: from the first.
+    pub from: Option<NaiveDate>,
+    /// To the month that has this day, and with it; `None`: to the last.
+    pub to: Option<NaiveDate>,
     /// Of the running month instead of the invoices.
     pub preview: bool,
     /// What by; none is one sum.
@@ -127,13 +127,15 @@ pub async fn costs(pool: &Pool, scope: &Scope, asked: &Asked) -> Result<Page<Cos
     ] {
         sql.push(", ").push(expression).push(" AS ").push(name);
     }
-    sql.push(", amount FROM cloud_ledger WHERE period BETWEEN ")
-        .push_bind(month(asked.from))
-        .push(" AND ")
-        .push_bind(month(asked.to))
-        .push(if asked.preview { " AND preview" } else { " AND NOT preview" })
-        .push(
-            ") AS l GROUP BY share, tenant_id, project_id, project_name, kind, month \
+    sql.push(", amount FROM cloud_ledger WHERE ");
+    sql.push(if asked.preview { "preview" } else { "NOT preview" });
+    for (comparison, day) in [(" AND period >= ", asked.from), (" AND period <= ", asked.to)] {
+        if let Some(day) = day {
+            sql.push(comparison).push_bind(month(day));
+        }
+    }
+    sql.push(
+        ") AS l GROUP BY share, tenant_id, project_id, project_name, kind, month \
              ORDER BY month, tenant_id NULLS LAST, project_name NULLS LAST, project_id, kind NULLS LAST, share",
         );
     page(pool, scope, sql, MOST_GROUPS).await

@@ -231,7 +231,9 @@ fn line(worker: &str, outcome: &Result<Value, Failure>) -> String {
     if let Some(ledger) = answer.get("ledger") {
         let mut counts = Vec::new();
         numbers(ledger, &mut counts);
-        line.push_str(&format!(", ledger: {}", counts.join(", ")));
+        if !counts.is_empty() {
+            line.push_str(&format!(", ledger: {}", counts.join(", ")));
+        }
     }
     if let Some(failures) = answer.get("batchItemFailures").and_then(Value::as_array) {
         line.push_str(&format!(", {} of them come again", failures.len()));

@@ -12,6 +12,7 @@
 )]
 
 mod accounts;
+mod billing;
 mod client;
 mod collections;
 mod control;
