@@ -99,8 +99,21 @@ impl Deployment {
                 set("DATABASE_URL", &self.database.url_as("arcadia_api_login"));
                 set("GUARDIAN_SECRET_KEY", GUARDIAN);
             }
-            _ => {
-                set("DATABASE_URL", &self.database.url_as("arcadia_sync_login"));
+            name => {
+                let bills = ["ingest-invoice", "sync-balance", "sync-billing-history"].contains(&name);
+                if bills {
+                    // Nothing is ever sent there: the accounts of these tests owe nothing.
+                    set(
+                        "INGEST_QUEUE_URL",
+                        &format!("{}/123456789012/none", self.aws.url()),
+                    );
+                }
+                let login = if bills {
+                    "arcadia_billing_login"
+                } else {
+                    "arcadia_sync_login"
+                };
+                set("DATABASE_URL", &self.database.url_as(login));
                 set("DO_API_BASE_URL", &self.sim.url());
                 set("DO_TOKEN_SECRET_ARN", &self.token_secret);
             }
