@@ -161,7 +161,7 @@ async fn an_hourly_429_is_remembered_and_ticks_skip_until_then() {
         let minutes = (until - stage.now).num_minutes();
         assert!((14..=15).contains(&minutes), "{path}: {minutes} minutes");
         stage.sim.clear_requests();
-        for worker in [&sync::PROJECTS, &sync::DROPLETS] {
+        for worker in [&sync::PROJECTS, &DROPLETS] {
             let report = stage.later(6).run(worker).await;
             assert_eq!(
                 (report.outcome, report.error_class),
