@@ -8,14 +8,16 @@
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
+use futures_util::future::BoxFuture;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
+use shared::billing::Backfill;
 use shared::config::{ConfigError, DatabaseConfig, Environment, WorkerConfig};
 use shared::database::{self, DatabaseError};
 use shared::runs::Tick;
 use shared::secrets::Secrets;
-use shared::sync::{self, Report, RunOutcome, Station, Worker};
+use shared::sync::{self, Order, Report, RunOutcome, Station, Worker};
 use shared::telemetry;
 use tokio::sync::Mutex;
 
@@ -74,19 +76,17 @@ pub(crate) fn start<C, F: Future<Output = Result<(), lambda_runtime::Error>>>(
 }
 
 async fn serve_sync(worker: &'static Worker, config: WorkerConfig) -> Result<(), lambda_runtime::Error> {
-    let shell = Shell {
-        worker,
-        config,
-        secrets: Secrets::default(),
-        station: Mutex::new(None),
-    };
-    drop(tokio::time::timeout(PREPARATION, shell.prepare()).await);
+    let shell = Shell::prepared(worker.name, config).await;
     let shell = &shell;
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| shell.handle(event))).await
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+        shell.handle(worker, event)
+    }))
+    .await
 }
 
-struct Shell {
-    worker: &'static Worker,
+/// What is kept between events: the station, once there is one.
+pub(crate) struct Shell {
+    name: &'static str,
     config: WorkerConfig,
     secrets: Secrets,
     station: Mutex<Option<Station>>,
@@ -95,6 +95,18 @@ struct Shell {
 type Why = (&'static str, String);
 
 impl Shell {
+    /// A shell that has had its time to prepare, and may be ready.
+    pub(crate) async fn prepared(name: &'static str, config: WorkerConfig) -> Self {
+        let shell = Self {
+            name,
+            config,
+            secrets: Secrets::default(),
+            station: Mutex::new(None),
+        };
+        drop(tokio::time::timeout(PREPARATION, shell.prepare()).await);
+        shell
+    }
+
     /// Makes ready what the first event would wait for.
     async fn prepare(&self) -> Result<(), Why> {
         let mut slot = self.station.lock().await;
@@ -123,13 +135,23 @@ impl Shell {
         }
     }
 
-    async fn handle(&self, event: LambdaEvent<Value>) -> Result<Report, Diagnostic> {
-        let (worker, request_id) = (self.worker.name, event.context.request_id.as_str());
-        let tick = read_tick(&event.payload).map_err(|problem| {
-            tracing::error!(worker, request_id, error_class = "bad_event", "{problem}");
+    async fn handle(&self, worker: &'static Worker, event: LambdaEvent<Value>) -> Result<Report, Diagnostic> {
+        let request_id = event.context.request_id.as_str();
+        let order = read_order(&event.payload).map_err(|problem| {
+            tracing::error!(
+                worker = worker.name,
+                request_id,
+                error_class = "bad_event",
+                "{problem}"
+            );
             diagnostic("bad_event", problem)
         })?;
-        let report = self.run(tick, time_left(&event.context)).await;
+        let left = time_left(&event.context);
+        let report = self
+            .run(order.tick, left, |station, now| {
+                sync::run_at(station, worker, order, now, left)
+            })
+            .await;
         log(&report, request_id);
         match (report.outcome, report.error_class) {
             (RunOutcome::Failed, class) => Err(diagnostic(
@@ -142,23 +164,26 @@ impl Shell {
 
     /// One run, over before the invocation is. A station that the database failed is not kept: its connections
     /// may lead nowhere, and its password may be an old one.
-    async fn run(&self, tick: Tick, left: Option<Duration>) -> Report {
+    pub(crate) async fn run<J>(&self, tick: Tick, left: Option<Duration>, job: J) -> Report
+    where
+        J: for<'s> FnOnce(&'s Station, DateTime<Utc>) -> BoxFuture<'s, Report>,
+    {
         let mut slot = self.station.lock().await;
         let run = async {
             let station = match self.ready(&mut slot).await {
                 Ok(station) => station,
-                Err((class, error)) => return Report::failed(self.worker, tick, class, error),
+                Err((class, error)) => return Report::failed(self.name, tick, class, error),
             };
             match database::now(&station.pool).await {
-                Err(error) => Report::failed(self.worker, tick, "database", error.to_string()),
-                Ok(now) => sync::run_at(station, self.worker, tick, now, left).await,
+                Err(error) => Report::failed(self.name, tick, "database", error.to_string()),
+                Ok(now) => job(station, now).await,
             }
         };
         let report = match left.and_then(|left| left.checked_sub(FAREWELL)) {
             None => run.await,
             Some(limit) => tokio::time::timeout(limit, run).await.unwrap_or_else(|_| {
                 let error = "the run was not over when the invocation's time was".to_owned();
-                Report::failed(self.worker, tick, "out_of_time", error)
+                Report::failed(self.name, tick, "out_of_time", error)
             }),
         };
         if matches!(report.error_class, Some("database" | "out_of_time")) {
@@ -190,40 +215,55 @@ async fn serve_migrate(config: DatabaseConfig) -> Result<(), lambda_runtime::Err
     .await
 }
 
-/// A schedule's payload: `{"scheduled_time": "<RFC 3339>", "max_age_seconds": 900}`, both optional.
-fn read_tick(payload: &Value) -> Result<Tick, String> {
+/// A schedule's payload: `{"scheduled_time": "<RFC 3339>", "max_age_seconds": 900}`, both optional; by hand, for
+/// `sync-billing-history`, `{"mode": "backfill", "from": "2014-01", "dry_run": true, "force": false}`.
+fn read_order(payload: &Value) -> Result<Order, String> {
     let fields = match payload {
-        Value::Null => return Ok(Tick::default()),
+        Value::Null => return Ok(Order::default()),
         Value::Object(fields) => fields,
         _ => return Err("the event is not a tick: it is not a JSON object".to_owned()),
     };
-    let scheduled_for = match fields.get("scheduled_time") {
-        None | Some(Value::Null) => None,
-        Some(value) => Some(
-            value
-                .as_str()
-                .and_then(|text| DateTime::parse_from_rfc3339(text).ok())
-                .ok_or("the event is not a tick: scheduled_time is not an RFC 3339 time")?
-                .with_timezone(&Utc),
-        ),
+    let field = |name: &str| fields.get(name).filter(|value| !value.is_null());
+    let refuse = |name: &str, what: &str| format!("the event is not a tick: {name} is not {what}");
+    let scheduled_for = field("scheduled_time").map(|value| {
+        let time = value
+            .as_str()
+            .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+        time.ok_or_else(|| refuse("scheduled_time", "an RFC 3339 time"))
+    });
+    let max_age = field("max_age_seconds").map(|value| {
+        let seconds = value.as_u64().map(Duration::from_secs);
+        seconds.ok_or_else(|| refuse("max_age_seconds", "a whole number of seconds"))
+    });
+    let backfill = match field("mode").map(Value::as_str) {
+        None => None,
+        Some(Some("backfill")) => {
+            let from = field("from").map(|value| {
+                let month = value.as_str().map(|text| format!("{text}-01"));
+                let day = month.and_then(|day| NaiveDate::parse_from_str(&day, "%Y-%m-%d").ok());
+                day.ok_or_else(|| refuse("from", "a month such as 2014-01"))
+            });
+            let truth = |name: &str| match field(name) {
+                None => Ok(false),
+                Some(value) => value.as_bool().ok_or_else(|| refuse(name, "true or false")),
+            };
+            Some(Backfill {
+                from: from.transpose()?,
+                dry_run: truth("dry_run")?,
+                force: truth("force")?,
+            })
+        }
+        Some(_) => return Err(refuse("mode", "backfill")),
     };
-    let max_age = match fields.get("max_age_seconds") {
-        None | Some(Value::Null) => None,
-        Some(value) => Some(
-            value
-                .as_u64()
-                .map(Duration::from_secs)
-                .ok_or("the event is not a tick: max_age_seconds is not a whole number of seconds")?,
-        ),
+    let tick = Tick {
+        scheduled_for: scheduled_for.transpose()?.map(|time| time.with_timezone(&Utc)),
+        max_age: max_age.transpose()?,
     };
-    Ok(Tick {
-        scheduled_for,
-        max_age,
-    })
+    Ok(Order { tick, backfill })
 }
 
 /// What the invocation has left. A deadline before 2020 is no deadline: `cargo lambda watch` sends a duration.
-fn time_left(context: &Context) -> Option<Duration> {
+pub(crate) fn time_left(context: &Context) -> Option<Duration> {
     const YEAR_2020: u64 = 1_577_836_800_000;
     if context.deadline < YEAR_2020 {
         return None;
@@ -244,11 +284,15 @@ fn diagnostic(class: &str, message: impl Into<String>) -> Diagnostic {
 }
 
 /// One line per run, whatever came of it.
-fn log(report: &Report, request_id: &str) {
+pub(crate) fn log(report: &Report, request_id: &str) {
     let kinds = serde_json::to_string(&report.kinds).unwrap_or_default();
     let settled = report
         .settled
         .and_then(|settled| serde_json::to_string(&settled).ok());
+    let ledger = report
+        .ledger
+        .as_ref()
+        .and_then(|ledger| serde_json::to_string(ledger).ok());
     let notes = (!report.notes.is_empty()).then(|| report.notes.join("; "));
     macro_rules! line {
         ($level:ident) => {
@@ -262,6 +306,7 @@ fn log(report: &Report, request_id: &str) {
                 elapsed_ms = report.elapsed_ms,
                 kinds,
                 settled,
+                ledger,
                 notes,
                 error_class = report.error_class,
                 error = report.error,
@@ -284,13 +329,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_payload_is_a_tick_or_an_error_that_names_the_offender() {
-        let read = |payload| read_tick(&payload);
-        assert_eq!(read(serde_json::json!({})), Ok(Tick::default()));
-        assert_eq!(read(Value::Null), Ok(Tick::default()));
-        let tick =
+    fn a_payload_is_an_order_or_an_error_that_names_the_offender() {
+        let read = |payload| read_order(&payload);
+        assert_eq!(read(serde_json::json!({})), Ok(Order::default()));
+        assert_eq!(read(Value::Null), Ok(Order::default()));
+        let order =
             read(serde_json::json!({"scheduled_time": "2026-11-21T10:00:00Z", "max_age_seconds": 900}));
-        assert_eq!(tick.unwrap().max_age, Some(Duration::from_secs(900)));
+        assert_eq!(order.unwrap().tick.max_age, Some(Duration::from_secs(900)));
+        let order = read(serde_json::json!({"mode": "backfill", "from": "2014-01", "dry_run": true}));
+        let backfill = order.unwrap().backfill.unwrap();
+        assert_eq!(backfill.from, NaiveDate::from_ymd_opt(2014, 1, 1));
+        assert!(backfill.dry_run && !backfill.force);
         for (payload, named) in [
             (
                 serde_json::json!({"scheduled_time": "ten o'clock"}),
@@ -298,6 +347,13 @@ mod tests {
             ),
             (serde_json::json!({"scheduled_time": 5}), "scheduled_time"),
             (serde_json::json!({"max_age_seconds": -1}), "max_age_seconds"),
+            (serde_json::json!({"mode": "refill"}), "mode"),
+            (serde_json::json!({"mode": 1}), "mode"),
+            (serde_json::json!({"mode": "backfill", "from": "January"}), "from"),
+            (
+                serde_json::json!({"mode": "backfill", "dry_run": "yes"}),
+                "dry_run",
+            ),
             (serde_json::json!([]), "object"),
             (serde_json::json!("x"), "object"),
         ] {

@@ -113,6 +113,8 @@ pub struct WorkerConfig {
     pub strike_spacing: Duration,
     /// How long a silent worker keeps its lease.
     pub lease: Duration,
+    /// Where invoices wait to be ingested; every billing worker has it.
+    pub ingest_queue: Option<String>,
 }
 
 /// What the API needs.
@@ -126,6 +128,8 @@ pub struct ApiConfig {
     pub tokens: auth::Settings,
     /// Exact origins that browsers may call from; none by default.
     pub cors_allow_origins: Vec<String>,
+    /// Where invoices wait to be ingested; without it they wait for the next billing run.
+    pub ingest_queue: Option<String>,
 }
 
 /// Everything that is wrong with the environment, in one sentence.
@@ -183,6 +187,10 @@ impl Environment {
         };
         let strike_spacing = self.seconds("STRIKE_SPACING_SECONDS", 600, 0..=86_400);
         let lease = self.seconds("LEASE_SECONDS", 30, 5..=900);
+        let ingest_queue = self.ingest_queue();
+        if purpose == Purpose::Billing && self.get("INGEST_QUEUE_URL").is_none() {
+            self.problem("INGEST_QUEUE_URL must be set");
+        }
         match (database, base_url, token) {
             (Some(database), Some(base_url), Some(token)) if self.problems.is_empty() => Ok(WorkerConfig {
                 database,
@@ -190,6 +198,7 @@ impl Environment {
                 bootstrap_project,
                 strike_spacing,
                 lease,
+                ingest_queue,
             }),
             _ => Err(ConfigError {
                 problems: self.problems,
@@ -222,12 +231,14 @@ impl Environment {
             }
         }
         let cors_allow_origins = self.origins();
+        let ingest_queue = self.ingest_queue();
         match (database, guardian) {
             (Some(database), Some(guardian)) if self.problems.is_empty() => Ok(ApiConfig {
                 database,
                 guardian,
                 tokens,
                 cors_allow_origins,
+                ingest_queue,
             }),
             _ => Err(ConfigError {
                 problems: self.problems,
@@ -351,6 +362,14 @@ impl Environment {
                 None
             }
         }
+    }
+
+    fn ingest_queue(&mut self) -> Option<String> {
+        let url = self.get("INGEST_QUEUE_URL")?;
+        if Url::parse(&url).is_err() {
+            self.problem("INGEST_QUEUE_URL is not a URL");
+        }
+        Some(url)
     }
 
     fn seconds(&mut self, name: &str, default: u64, range: std::ops::RangeInclusive<u64>) -> Duration {

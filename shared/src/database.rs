@@ -28,12 +28,13 @@ pub(crate) use reading::read_as;
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
 /// Roles of the cluster that the migrations grant to. They cannot log in; logins are members of them.
-pub const ROLES: [&str; 5] = [
+pub const ROLES: [&str; 6] = [
     "arcadia_tenant",
     "arcadia_operator",
     "arcadia_editor",
     "arcadia_api",
     "arcadia_sync",
+    "arcadia_billing",
 ];
 
 /// Makes [`ROLES`]. They belong to the cluster, so two databases may do this at the same moment: lost races are fine.
@@ -44,7 +45,7 @@ const MAKE_ROLES: &str = "
 DO $$
 DECLARE role text;
 BEGIN
-    FOREACH role IN ARRAY ARRAY['arcadia_tenant', 'arcadia_operator', 'arcadia_editor', 'arcadia_api', 'arcadia_sync'] LOOP
+    FOREACH role IN ARRAY ARRAY['arcadia_tenant', 'arcadia_operator', 'arcadia_editor', 'arcadia_api', 'arcadia_sync', 'arcadia_billing'] LOOP
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', role);
         EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
@@ -95,7 +96,7 @@ pub enum DatabaseError {
     /// The login may not even read how new the schema is.
     #[error(
         "the login {login} may not read the schema's version, and this program needs {needed}: \
-             run migrate first, and make the login a member of arcadia_api or arcadia_sync"
+             run migrate first, and make the login a member of arcadia_api, arcadia_sync or arcadia_billing"
     )]
     SchemaHidden {
         /// Who asked.

@@ -16,6 +16,7 @@
 #![warn(missing_docs)]
 
 pub mod auth;
+pub mod billing;
 pub mod config;
 pub mod database;
 pub mod digitalocean;

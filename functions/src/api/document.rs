@@ -62,6 +62,10 @@ pub enum Answer {
     Document(&'static str),
     /// `{"data": …}` of this schema, with its entity tag.
     One(&'static str),
+    /// The same, and the work is done later: 202.
+    Accepted(&'static str),
+    /// `{"data": […]}` of these, all there are.
+    Group(&'static str),
     /// A page of these.
     List(&'static str, &'static [Form]),
     /// Something else, of this media type.
@@ -94,6 +98,8 @@ pub enum Takes {
     Moment,
     /// A calendar date.
     Date,
+    /// DigitalOcean's uuid of an invoice, or `preview`.
+    Invoice,
     /// `true` or `false`.
     Truth,
     /// One of these.
@@ -152,6 +158,7 @@ impl Takes {
             Takes::Id => json!({ "type": "string", "format": "uuid" }),
             Takes::Moment => json!({ "type": "string", "format": "date-time" }),
             Takes::Date => json!({ "type": "string", "format": "date" }),
+            Takes::Invoice => json!({ "type": "string", "pattern": "^[A-Za-z0-9-]+$", "maxLength": 64 }),
             Takes::Truth => json!({ "type": "boolean" }),
             Takes::OneOf(words) => json!({ "type": "string", "enum": words }),
             Takes::Limit => json!({ "type": "integer", "minimum": 1, "maximum": 500, "default": 100 }),
@@ -191,7 +198,11 @@ impl Operation {
             .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
         names
             .map(|name| {
-                let takes = if name == "kind" { Takes::Kind } else { Takes::Id };
+                let takes = match name {
+                    "kind" => Takes::Kind,
+                    "uuid" => Takes::Invoice,
+                    _ => Takes::Id,
+                };
                 json!({ "name": name, "in": "path", "required": true, "schema": takes.schema() })
             })
             .collect()
@@ -229,11 +240,9 @@ impl Operation {
                     good["headers"]["ETag"] = json!({ "$ref": "#/components/headers/ETag" });
                 }
             }
-            Answer::One(schema) => {
+            Answer::One(schema) | Answer::Accepted(schema) => {
                 let example = json!({ "data": schemas::example(schema) });
-                let envelope = json!({ "type": "object", "required": ["data"], "additionalProperties": false,
-                                       "properties": { "data": reference(schema) } });
-                good["content"] = json_content(envelope, example);
+                good["content"] = json_content(data(&reference(schema)), example);
                 if self.method == "get" {
                     good["headers"]["ETag"] = json!({ "$ref": "#/components/headers/ETag" });
                     let unchanged = json!({
@@ -242,6 +251,10 @@ impl Operation {
                     });
                     responses.insert("304".to_owned(), unchanged);
                 }
+            }
+            Answer::Group(schema) => {
+                let items = json!({ "type": "array", "items": reference(schema) });
+                good["content"] = json_content(data(&items), json!({ "data": [schemas::example(schema)] }));
             }
             Answer::List(schema, forms) => {
                 let example = json!({ "data": [schemas::example(schema)], "page": schemas::example("Page") });
@@ -259,7 +272,12 @@ impl Operation {
                 good["content"] = json!({ media_type: { "schema": { "type": "string" } } });
             }
         }
-        responses.insert("200".to_owned(), good);
+        let status = if matches!(self.answer, Answer::Accepted(_)) {
+            "202"
+        } else {
+            "200"
+        };
+        responses.insert(status.to_owned(), good);
         for status in self.statuses() {
             responses.insert(
                 status.to_string(),
@@ -294,6 +312,10 @@ impl Operation {
 
 fn reference(schema: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{schema}") })
+}
+
+fn data(schema: &Value) -> Value {
+    json!({ "type": "object", "required": ["data"], "additionalProperties": false, "properties": { "data": schema } })
 }
 
 fn json_content(schema: Value, example: Value) -> Value {

@@ -158,6 +158,12 @@ pub fn answer_in<T: Serialize>(
     Ok(response)
 }
 
+/// The `Link` to what comes behind this position.
+pub fn link(parameters: &Parameters, position: &Position) -> Option<HeaderValue> {
+    let cursor = encode(position, parameters.fingerprint());
+    HeaderValue::try_from(format!("<{}>; rel=\"next\"", parameters.with_cursor(&cursor))).ok()
+}
+
 fn written<T: Serialize>(form: Form, columns: &[&str], item: &T) -> Result<Vec<u8>, Problem> {
     let text = serde_json::to_vec(item).map_err(Problem::internal)?;
     match form {

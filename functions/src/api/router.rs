@@ -27,6 +27,7 @@ use super::answer::{X_REQUEST_ID, answer};
 use super::body;
 use super::document::Operation;
 use super::error::Problem;
+use super::routes::billing::{self, costs};
 use super::routes::{description, events, health, inventory, listings, projects, runs};
 use super::state::State;
 
@@ -50,6 +51,15 @@ fn routes() -> Vec<Route> {
         (&runs::LIST, get(runs::list)),
         (&listings::LIST, get(listings::list)),
         (&listings::RELEASE, post(listings::release)),
+        (&billing::BALANCE, get(billing::balance)),
+        (&billing::BALANCES, get(billing::balances)),
+        (&billing::INVOICES, get(billing::invoices)),
+        (&billing::INVOICE, get(billing::invoice)),
+        (&billing::INGEST, post(billing::ingest)),
+        (&billing::MATCH, post(billing::match_again)),
+        (&costs::LINES, get(costs::cost_lines)),
+        (&costs::COSTS, get(costs::costs)),
+        (&costs::FOCUS, get(costs::focus)),
     ]
 }
 

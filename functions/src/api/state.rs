@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 use shared::auth::{self, Verifier};
+use shared::billing::Queue;
 use shared::config::{ApiConfig, Source};
 use shared::database::{self, DatabaseError, Pool};
 use shared::secrets::{SecretError, Secrets};
@@ -35,6 +36,7 @@ pub struct State {
     keys: Mutex<Option<Keys>>,
     way: Mutex<Option<Way>>,
     checked: OnceCell<()>,
+    queue: Option<Queue>,
 }
 
 /// A pool and the secret it was made from.
@@ -52,7 +54,9 @@ struct Keys {
 impl State {
     /// Connects to nothing yet.
     pub fn new(config: ApiConfig, secrets: Secrets) -> Self {
+        let queue = config.ingest_queue.as_deref().map(Queue::at);
         Self {
+            queue,
             config,
             secrets,
             keys: Mutex::new(None),
@@ -104,6 +108,11 @@ impl State {
     /// Whether the token secret was given by value, so that only a new configuration changes it.
     pub(super) fn key_is_configured(&self) -> bool {
         matches!(self.config.guardian, Source::Value(_))
+    }
+
+    /// Where invoices wait to be ingested, if this deployment says so.
+    pub(super) fn queue(&self) -> Option<&Queue> {
+        self.queue.as_ref()
     }
 
     /// The origins that browsers may call from.

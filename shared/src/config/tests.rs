@@ -110,11 +110,29 @@ fn a_purpose_prefers_its_own_secret() {
         ("DATABASE_URL", "postgres://u@localhost/a"),
         ("DO_TOKEN_SECRET_ARN", "shared"),
         ("DO_TOKEN_SECRET_ARN_BILLING", "own"),
+        ("INGEST_QUEUE_URL", "http://localhost/queue"),
     ];
     for (purpose, expected) in [(Purpose::Billing, "own"), (Purpose::SyncSlow, "shared")] {
         let config = Environment::of(secrets).worker(purpose).unwrap();
         assert!(matches!(config.digitalocean.token, Source::Secret(arn) if arn == expected));
     }
+}
+
+#[test]
+fn who_bills_knows_the_queue() {
+    let named = |error: ConfigError| error.to_string().contains("INGEST_QUEUE_URL");
+    assert!(with(&[]).worker(Purpose::Billing).is_err_and(named));
+    assert!(with(&[]).worker(Purpose::SyncFull).is_ok());
+    let config = with(&[("INGEST_QUEUE_URL", "http://localhost/q")]).worker(Purpose::Billing);
+    assert_eq!(
+        config.unwrap().ingest_queue.as_deref(),
+        Some("http://localhost/q")
+    );
+    assert!(
+        with(&[("INGEST_QUEUE_URL", "q")])
+            .worker(Purpose::Billing)
+            .is_err_and(named)
+    );
 }
 
 #[test]

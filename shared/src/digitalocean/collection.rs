@@ -1,7 +1,7 @@
 //! Where DigitalOcean lists something, and how it divides the list.
 //!
 //! Values only: kinds say with them where they are found, and walks (see `listing`) are made from them. It knows of
-//! the four styles of paging that DigitalOcean's services have; what a walk proves is decided elsewhere.
+//! the five styles of paging that DigitalOcean's services have; what a walk proves is decided elsewhere.
 
 use std::borrow::Cow;
 
@@ -81,4 +81,6 @@ pub enum Paging {
     },
     /// One answer holds all of it, and there is nothing to count it against.
     Whole,
+    /// `page` and `per_page`, one after the other for as long as there is a `next`; a total counts where there is one.
+    Chained,
 }

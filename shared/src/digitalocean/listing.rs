@@ -330,9 +330,13 @@ impl<'a> Walk<'a> {
             }
             return Ok(());
         }
+        if self.collection.paging == Paging::Chained {
+            self.chain(page, size, next.as_deref(), total(fields));
+            return Ok(());
+        }
         let found = match self.collection.paging {
             Paging::Counted { total } => loose_total(fields, total),
-            Paging::Numbered | Paging::Whole => total(fields),
+            Paging::Numbered | Paging::Whole | Paging::Chained => total(fields),
         };
         let Some(total) = found else {
             self.doubt(format!("page {page} has no meta.total"));
@@ -385,6 +389,31 @@ impl<'a> Walk<'a> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// A page of a chain: the next one is asked for once this one names it.
+    fn chain(&mut self, page: u32, size: usize, next: Option<&str>, total: Option<u64>) {
+        if let (Some(before), Some(total)) = (self.total, total)
+            && before != total
+        {
+            self.doubt(format!(
+                "meta.total changed from {before} to {total} during the walk"
+            ));
+        }
+        self.total = self.total.or(total);
+        let Some(next) = next else { return };
+        if size == 0 {
+            self.doubt(format!("page {page} is empty and has a next page"));
+        } else if !self.leads_on(next, page) {
+            self.doubt(format!(
+                "page {page}: its next page is not page {} of this host",
+                page + 1
+            ));
+        } else if page >= MAX_PAGES {
+            self.doubt(format!("there are more than {MAX_PAGES} pages"));
+        } else {
+            self.queue.push_back(page + 1);
+        }
     }
 
     /// Whether a `next` link is the page after this one on our host. A relative form is tolerated.

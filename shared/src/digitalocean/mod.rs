@@ -4,6 +4,7 @@
 //! configured host only: every address is built here from that host. It retries nothing by itself: how often to
 //! ask, and when, is decided where the budget of the token is known. GET only; the one write (creating the bootstrap project) says so in its name.
 
+pub mod billing;
 mod collection;
 mod error;
 pub mod listing;
@@ -254,11 +255,18 @@ impl Session {
                 request_id: request_id(&headers),
             }),
             StatusCode::OK | StatusCode::CREATED => Err(Error::Malformed("the answer is not JSON")),
-            StatusCode::TOO_MANY_REQUESTS => Err(too_many(&headers, reset, now)),
-            StatusCode::UNAUTHORIZED => Err(Error::Unauthorized),
-            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => Err(Error::Unreadable(status.as_u16())),
-            other => Err(Error::Status(other.as_u16())),
+            other => Err(refused(other, &headers, now)),
         }
+    }
+
+    /// A request to the configured host, with the token.
+    fn request(&self, method: Method, path: &str) -> Result<reqwest::RequestBuilder, Error> {
+        let mut bearer = HeaderValue::try_from(format!("Bearer {}", self.token.expose_secret()))
+            .map_err(|_| Error::Token(TokenError("the token cannot be sent in a header".into())))?;
+        bearer.set_sensitive(true);
+        let mut address = self.base.clone();
+        address.set_path(path);
+        Ok(self.http.request(method, address).header(AUTHORIZATION, bearer))
     }
 
     async fn exchange(
@@ -268,12 +276,7 @@ impl Session {
         query: &[(&str, &str)],
         body: Option<&serde_json::Value>,
     ) -> Result<(StatusCode, HeaderMap, Vec<u8>), Error> {
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", self.token.expose_secret()))
-            .map_err(|_| Error::Token(TokenError("the token cannot be sent in a header".into())))?;
-        bearer.set_sensitive(true);
-        let mut address = self.base.clone();
-        address.set_path(path);
-        let mut request = self.http.request(method, address).header(AUTHORIZATION, bearer);
+        let mut request = self.request(method, path)?;
         if !query.is_empty() {
             request = request.query(query);
         }
@@ -297,6 +300,16 @@ impl Session {
     }
 }
 
+/// What a status other than success means.
+fn refused(status: StatusCode, headers: &HeaderMap, now: DateTime<Utc>) -> Error {
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => too_many(headers, reset(headers, now), now),
+        StatusCode::UNAUTHORIZED => Error::Unauthorized,
+        StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => Error::Unreadable(status.as_u16()),
+        other => Error::Status(other.as_u16()),
+    }
+}
+
 /// The minute limit says `retry-after`; the hour limit says only when the oldest request stops counting.
 fn too_many(headers: &HeaderMap, reset: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Error {
     let after = headers
@@ -317,15 +330,17 @@ fn reset(headers: &HeaderMap, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("");
-    kind.split(';')
+    is_kind(headers.get(CONTENT_TYPE), "application/json")
+}
+
+/// Whether a `content-type` says this, whatever its parameters.
+fn is_kind(header: Option<&HeaderValue>, kind: &str) -> bool {
+    let said = header.and_then(|value| value.to_str().ok()).unwrap_or("");
+    said.split(';')
         .next()
         .unwrap_or("")
         .trim()
-        .eq_ignore_ascii_case("application/json")
+        .eq_ignore_ascii_case(kind)
 }
 
 fn number(headers: &HeaderMap, name: &str) -> Option<i64> {

@@ -4,6 +4,7 @@
 //! input but the tick, always does the whole comparison, and answers with a [`Report`]. What went wrong is in
 //! the report too: a run that failed must be as visible as one that did not.
 
+mod failure;
 mod kind;
 mod projects;
 mod upstream;
@@ -11,21 +12,23 @@ mod workers;
 
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::billing::{self, Backfill, LedgerReport, Queue};
 use crate::config::WorkerConfig;
 use crate::database::{self, DatabaseError, Pool};
-use crate::digitalocean::{self, Client, ClientError};
+use crate::digitalocean::{Client, ClientError};
 use crate::inventory::{self, Actor, Verdict};
 use crate::kinds::Kind;
 use crate::kinds::project::PROJECT;
 use crate::runs::{self, Clock, Finish, Lease, Refused, Tick};
 use crate::secrets::Secrets;
-use upstream::Upstream;
+pub(crate) use failure::Failure;
+pub(crate) use upstream::{Token, Upstream};
 
 pub use workers::*;
 
@@ -37,6 +40,8 @@ pub struct Station {
     pub pool: Pool,
     /// Upstream, with this purpose's token.
     pub client: Client,
+    /// Where invoices wait to be ingested, for workers that send them there.
+    pub queue: Option<Queue>,
 }
 
 /// A station could not be set up.
@@ -58,7 +63,13 @@ impl Station {
     pub async fn set_up(config: WorkerConfig, secrets: Secrets) -> Result<Self, SetUpError> {
         let pool = database::pool(database::options(&config.database, &secrets).await?);
         let client = Client::new(&config.digitalocean, secrets)?;
-        Ok(Self { config, pool, client })
+        let queue = config.ingest_queue.as_deref().map(Queue::at);
+        Ok(Self {
+            config,
+            pool,
+            client,
+            queue,
+        })
     }
 }
 
@@ -69,6 +80,8 @@ pub struct Report {
     pub worker: &'static str,
     /// Its run; `None` if it did not begin.
     pub run_id: Option<Uuid>,
+    #[serde(skip)]
+    tick: Tick,
     /// The tick it was for.
     pub scheduled_for: Option<DateTime<Utc>>,
     /// Which attempt at that tick.
@@ -80,6 +93,9 @@ pub struct Report {
     /// What the membership pass did, if this worker does one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settled: Option<inventory::Settled>,
+    /// What was done to the ledger, by workers that keep it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<LedgerReport>,
     /// Things worth knowing that did not stop the run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -151,73 +167,18 @@ pub struct KindReport {
     pub outcome: inventory::Outcome,
 }
 
-/// Why a run ended early. The class is for alarms and for whoever greps.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    /// The mirror refused, or could not write.
-    #[error(transparent)]
-    Inventory(#[from] inventory::Error),
-    /// Upstream refused before anything was listed.
-    #[error("{0}")]
-    Upstream(#[from] digitalocean::Error),
-    /// 401, also after the token was read again.
-    #[error("DigitalOcean refuses the token of {0} (401)")]
-    Unauthorized(String),
-    /// The token may not be used for now.
-    #[error("the token has no requests left before {}", .0.to_rfc3339_opts(SecondsFormat::Secs, true))]
-    NotBefore(DateTime<Utc>),
-    /// This invocation has no time left to wait.
-    #[error("there is no time left to wait for the token's rate limit")]
-    NoTime,
-    /// Somebody else took the lease over.
-    #[error("this run's lease was taken over: it writes nothing")]
-    Fenced,
-    /// The database failed.
-    #[error("{0}")]
-    Database(#[from] DatabaseError),
-    /// The database failed in the middle.
-    #[error("database: {0}")]
-    Driver(#[from] sqlx::Error),
+/// What a worker is started with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// The firing of a schedule that it answers, if it does.
+    pub tick: Tick,
+    /// Of `sync-billing-history`: what is to be ingested again.
+    pub backfill: Option<Backfill>,
 }
 
-impl Failure {
-    /// Whether kinds went unlisted for a reason that the operator has to see beside them.
-    fn leaves_a_blind_spot(&self) -> bool {
-        matches!(
-            self,
-            Failure::Upstream(_) | Failure::Unauthorized(_) | Failure::NotBefore(_) | Failure::NoTime
-        )
-    }
-
-    /// Whether other kinds can be synced all the same.
-    fn is_of_one_kind(&self) -> bool {
-        matches!(
-            self,
-            Failure::Inventory(inventory::Error::Contradiction { .. } | inventory::Error::Overtaken(_))
-        )
-    }
-
-    fn classify(&self) -> (RunOutcome, &'static str) {
-        match self {
-            Failure::Inventory(inventory::Error::Busy) => (RunOutcome::Busy, "mirror_busy"),
-            Failure::Inventory(inventory::Error::Fenced) | Failure::Fenced => (RunOutcome::Failed, "fenced"),
-            Failure::Inventory(inventory::Error::Overtaken(_)) => (RunOutcome::Busy, "overtaken"),
-            Failure::Inventory(inventory::Error::OtherTeam { .. }) => (RunOutcome::Failed, "other_team"),
-            Failure::Inventory(inventory::Error::Contradiction { .. }) => {
-                (RunOutcome::Failed, "contradiction")
-            }
-            Failure::Upstream(error) => match error {
-                digitalocean::Error::Burst(_) | digitalocean::Error::Exhausted(_) => {
-                    (RunOutcome::RateLimited, error.class())
-                }
-                _ => (RunOutcome::Failed, error.class()),
-            },
-            Failure::Unauthorized(_) => (RunOutcome::Failed, "unauthorized"),
-            Failure::NotBefore(_) | Failure::NoTime => (RunOutcome::RateLimited, "rate_limited"),
-            Failure::Inventory(inventory::Error::Driver(_)) | Failure::Database(_) | Failure::Driver(_) => {
-                (RunOutcome::Failed, "database")
-            }
-        }
+impl From<Tick> for Order {
+    fn from(tick: Tick) -> Self {
+        Self { tick, backfill: None }
     }
 }
 
@@ -226,50 +187,80 @@ impl Failure {
 pub fn run_at<'a>(
     station: &'a Station,
     worker: &'static Worker,
-    tick: Tick,
+    order: impl Into<Order>,
     now: DateTime<Utc>,
     time_left: Option<Duration>,
 ) -> BoxFuture<'a, Report> {
-    async move {
-        let clock = Clock::at(now);
-        let mut report = Report::of(worker, tick);
-        let begun = runs::begin(&station.pool, worker.name, tick, &clock, station.config.lease).await;
-        let lease = match begun {
-            Ok(Ok(lease)) => lease,
-            Ok(Err(refused)) => {
-                report.outcome = match refused {
-                    Refused::Stale => RunOutcome::Stale,
-                    Refused::Busy => RunOutcome::Busy,
-                    Refused::Done => RunOutcome::Done,
-                };
-                return report.closed(&clock);
+    let order = order.into();
+    let report = Report::of(worker.name, order.tick);
+    under_lease(
+        station,
+        worker.name,
+        report,
+        now,
+        time_left,
+        move |upstream, report| {
+            async move {
+                let done = work(upstream, worker, order, report).await;
+                if let Err(failure) = &done
+                    && failure.leaves_a_blind_spot()
+                {
+                    blind(upstream, worker, report, &failure.to_string()).await;
+                }
+                done
             }
-            Err(error) => {
-                report.fail(&Failure::Driver(error));
-                return report.closed(&clock);
-            }
-        };
-        report.run_id = Some(lease.run_id());
-        report.attempt = Some(lease.attempt());
-        let mut upstream = Upstream::new(station, &clock, lease, time_left);
-        if let Err(failure) = work(&mut upstream, worker, &mut report).await {
-            report.fail(&failure);
-            if failure.leaves_a_blind_spot() {
-                blind(&upstream, worker, &mut report, &failure.to_string()).await;
-            }
-        }
-        report.requests = upstream.requests();
-        report.do_request_id = upstream.last_request_id().map(str::to_owned);
-        let report = report.closed(&clock);
-        close(station, &clock, upstream.into_lease(), &report).await;
-        report
-    }
+            .boxed()
+        },
+    )
     .boxed()
+}
+
+/// One piece of work under a lease of its own: begun, done, written down, whatever comes of it.
+pub(crate) async fn under_lease<W>(
+    station: &Station,
+    lease: &str,
+    mut report: Report,
+    now: DateTime<Utc>,
+    time_left: Option<Duration>,
+    work: W,
+) -> Report
+where
+    W: for<'u, 's> FnOnce(&'u mut Upstream<'s>, &'u mut Report) -> BoxFuture<'u, Result<(), Failure>> + Send,
+{
+    let clock = Clock::at(now);
+    let tick = report.tick;
+    let lease = match runs::begin(&station.pool, lease, tick, &clock, station.config.lease).await {
+        Ok(Ok(lease)) => lease,
+        Ok(Err(refused)) => {
+            report.outcome = match refused {
+                Refused::Stale => RunOutcome::Stale,
+                Refused::Busy => RunOutcome::Busy,
+                Refused::Done => RunOutcome::Done,
+            };
+            return report.closed(&clock);
+        }
+        Err(error) => {
+            report.fail(&Failure::Driver(error));
+            return report.closed(&clock);
+        }
+    };
+    report.run_id = Some(lease.run_id());
+    report.attempt = Some(lease.attempt());
+    let mut upstream = Upstream::new(station, &clock, lease, time_left);
+    if let Err(failure) = work(&mut upstream, &mut report).await {
+        report.fail(&failure);
+    }
+    report.requests = upstream.requests();
+    report.do_request_id = upstream.last_request_id().map(str::to_owned);
+    let report = report.closed(&clock);
+    close(station, &clock, upstream.into_lease(), &report).await;
+    report
 }
 
 async fn work(
     upstream: &mut Upstream<'_>,
     worker: &'static Worker,
+    order: Order,
     report: &mut Report,
 ) -> Result<(), Failure> {
     let token = upstream.open().await?;
@@ -289,6 +280,8 @@ async fn work(
             }
             Ok(())
         }
+        Job::Balance => billing::balance(upstream, &token, report).await,
+        Job::BillingHistory => billing::history(upstream, &token, order.backfill, report).await,
     }
 }
 
@@ -297,6 +290,7 @@ async fn blind(upstream: &Upstream<'_>, worker: &'static Worker, report: &mut Re
     let kinds: &[&'static Kind] = match worker.job {
         Job::Kinds(kinds) => kinds,
         Job::Projects => &[&PROJECT],
+        Job::Balance | Job::BillingHistory => return,
     };
     let actor = Actor {
         name: worker.name,
@@ -342,7 +336,7 @@ async fn close(station: &Station, clock: &Clock, lease: Lease, report: &Report) 
     let finish = Finish {
         outcome: report.outcome.name(),
         counts: serde_json::json!({
-            "kinds": report.kinds, "settled": report.settled, "notes": report.notes, "requests": report.requests
+            "kinds": report.kinds, "settled": report.settled, "ledger": report.ledger, "notes": report.notes, "requests": report.requests
         }),
         error_class: report.error_class,
         error_message: report.error.as_deref(),
@@ -355,15 +349,18 @@ async fn close(station: &Station, clock: &Clock, lease: Lease, report: &Report) 
 }
 
 impl Report {
-    fn of(worker: &'static Worker, tick: Tick) -> Self {
+    /// Of work that has not begun.
+    pub(crate) fn of(worker: &'static str, tick: Tick) -> Self {
         Self {
-            worker: worker.name,
+            worker,
             run_id: None,
+            tick,
             scheduled_for: tick.scheduled_for,
             attempt: None,
             outcome: RunOutcome::Complete,
             kinds: Vec::new(),
             settled: None,
+            ledger: None,
             notes: Vec::new(),
             requests: 0,
             elapsed_ms: 0,
@@ -374,7 +371,7 @@ impl Report {
     }
 
     /// A run that could not even ask what time it is.
-    pub fn failed(worker: &'static Worker, tick: Tick, class: &'static str, error: String) -> Self {
+    pub fn failed(worker: &'static str, tick: Tick, class: &'static str, error: String) -> Self {
         let mut report = Self::of(worker, tick);
         report.outcome = RunOutcome::Failed;
         report.error_class = Some(class);
@@ -387,7 +384,13 @@ impl Report {
         self.kinds.push(done);
     }
 
-    fn fail(&mut self, failure: &Failure) {
+    /// Something was not read whole; the next run does the whole comparison again.
+    pub(crate) fn incomplete(&mut self, note: String) {
+        self.outcome = worse(self.outcome, Verdict::Incomplete);
+        self.notes.push(note);
+    }
+
+    pub(crate) fn fail(&mut self, failure: &Failure) {
         let (outcome, class) = failure.classify();
         self.outcome = outcome;
         self.error_class = Some(class);

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 
 use super::{Failure, Station};
@@ -32,15 +33,15 @@ const ROUND: u32 = 8;
 const ATTEMPTS: u32 = 3;
 
 /// Reads one item of a listing and answers what it is.
-pub(super) type Reader<'r> = dyn FnMut(&RawValue) -> Result<Entry, Unreadable> + Send + 'r;
+pub(crate) type Reader<'r> = dyn FnMut(&RawValue) -> Result<Entry, Unreadable> + Send + 'r;
 
 /// The token of the run, and the name that its budget goes by.
-pub(super) struct Token {
+pub(crate) struct Token {
     session: Session,
     fingerprint: String,
 }
 
-pub(super) struct Upstream<'a> {
+pub(crate) struct Upstream<'a> {
     station: &'a Station,
     clock: &'a Clock,
     lease: Lease,
@@ -82,15 +83,15 @@ impl<'a> Upstream<'a> {
         }
     }
 
-    pub(super) fn station(&self) -> &'a Station {
+    pub(crate) fn station(&self) -> &'a Station {
         self.station
     }
 
-    pub(super) fn now(&self) -> DateTime<Utc> {
+    pub(crate) fn now(&self) -> DateTime<Utc> {
         self.clock.now()
     }
 
-    pub(super) fn lease(&self) -> &Lease {
+    pub(crate) fn lease(&self) -> &Lease {
         &self.lease
     }
 
@@ -108,7 +109,7 @@ impl<'a> Upstream<'a> {
 
     /// The token of this run, whose account has been checked: another team's is refused before anything is
     /// written. A token that is refused is read again, once.
-    pub(super) async fn open(&mut self) -> Result<Token, Failure> {
+    pub(crate) async fn open(&mut self) -> Result<Token, Failure> {
         let client = &self.station.client;
         let mut token = Token::of(client.open(false).await?);
         let mut refreshed = !client.can_be_rotated();
@@ -205,7 +206,7 @@ impl<'a> Upstream<'a> {
     }
 
     /// A whole walk, for collections that are small enough to be kept.
-    pub(super) async fn walk(
+    pub(crate) async fn walk(
         &mut self,
         token: &Token,
         collection: &Collection,
@@ -214,6 +215,43 @@ impl<'a> Upstream<'a> {
         let mut tour = self.tour(token, collection);
         while self.step(&mut tour, read).await? {}
         self.end(tour).await
+    }
+
+    /// One GET, paid for, asked again while that may help.
+    pub(crate) async fn once<T>(
+        &mut self,
+        token: &Token,
+        ask: impl for<'s> Fn(&'s Session, DateTime<Utc>) -> BoxFuture<'s, Result<T, Error>>,
+    ) -> Result<T, Failure> {
+        let mut attempt = 1;
+        loop {
+            self.reserve(token, 1).await?;
+            self.requests += 1;
+            let asked = self.in_time(ask(&token.session, self.clock.instant())).await;
+            match asked.unwrap_or(Err(Error::Transport("time ran out"))) {
+                Ok(answer) => return Ok(answer),
+                Err(Error::Unauthorized) => {
+                    return Err(Failure::Unauthorized(
+                        self.station.client.token_source().to_owned(),
+                    ));
+                }
+                Err(error) => self.again(token, &mut attempt, error).await?,
+            }
+        }
+    }
+
+    /// Keeps the lease alive between two pieces of work that send no requests.
+    pub(crate) async fn hold_on(&mut self) -> Result<(), Failure> {
+        if self.lease.renew(&self.station.pool, self.clock).await? {
+            Ok(())
+        } else {
+            Err(Failure::Fenced)
+        }
+    }
+
+    /// Whether there is time for more work before the run has to be written down.
+    pub(crate) fn has_time(&self) -> bool {
+        self.clock.elapsed() < self.time_left
     }
 
     /// Makes a project; never asks twice. Answers whether it was made.

@@ -30,10 +30,19 @@ pub enum Job {
     Kinds(&'static [&'static Kind]),
     /// Keeps projects, their members, and whose everything is.
     Projects,
+    /// Keeps what is owed.
+    Balance,
+    /// Keeps which invoices there are.
+    BillingHistory,
 }
 
 /// `sync-projects`.
 pub static PROJECTS: Worker = of("sync-projects", Purpose::SyncFull, Job::Projects);
+
+/// `sync-balance`.
+pub static BALANCE: Worker = of("sync-balance", Purpose::Billing, Job::Balance);
+/// `sync-billing-history`.
+pub static BILLING_HISTORY: Worker = of("sync-billing-history", Purpose::Billing, Job::BillingHistory);
 
 /// `sync-droplets`.
 pub static DROPLETS: Worker = of(
@@ -98,6 +107,8 @@ pub static LONG_TAIL: Worker = slow(
 pub static WORKERS: &[&Worker] = &[
     &PROJECTS,
     &DROPLETS,
+    &BALANCE,
+    &BILLING_HISTORY,
     &DOMAINS,
     &VOLUMES,
     &FLOATING_IPS,

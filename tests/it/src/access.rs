@@ -26,7 +26,11 @@ const OPERATOR: Actor<'_> = Actor {
 
 /// The default account, mirrored, its projects given to their tenants.
 pub async fn classified() -> Stage {
-    let mut stage = Stage::with(Scenario::Default).await;
+    classify(Stage::with(Scenario::Default).await).await
+}
+
+/// Mirrors a stage's account, and gives its projects to their tenants.
+pub async fn classify(mut stage: Stage) -> Stage {
     stage.run(&PROJECTS).await;
     stage.sync().await;
     stage.later(1);

@@ -50,6 +50,37 @@ impl Api {
         }
     }
 
+    /// The API with a queue to send invoices to. SQS's address comes from the environment of the tests, as on AWS.
+    pub fn with_queue(database: &Database, queue: &str) -> Self {
+        let url = database.url_as("arcadia_api_login");
+        let variables = [
+            ("DATABASE_URL", url.as_str()),
+            ("GUARDIAN_SECRET_KEY", SECRET),
+            ("INGEST_QUEUE_URL", queue),
+        ];
+        let config = Environment::of(variables).api().unwrap();
+        Self {
+            router: api::router(Arc::new(State::new(config, Secrets::default()))),
+        }
+    }
+
+    /// GET of what is no JSON.
+    pub async fn text(&self, path: &str, token: &str) -> (HeaderMap, String) {
+        let request = Request::builder()
+            .uri(path)
+            .header("authorization", format!("Bearer {token}"));
+        let response = self
+            .router
+            .clone()
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        (parts.headers, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
     /// GET with a token.
     pub async fn get(&self, path: &str, token: &str) -> Answer {
         self.ask("GET", path, Some(&format!("Bearer {token}"))).await

@@ -25,6 +25,9 @@ pub const TOKENS: usize = 40;
 /// What `arcadia-app` signs with.
 pub const GUARDIAN: &str = "canary_guardian_0123456789012345678901234567890123456789012345678901234567890";
 
+/// The functions that keep the ledger, with a login of their own.
+pub const BILLING: [&str; 3] = ["ingest-invoice", "sync-balance", "sync-billing-history"];
+
 /// One test's deployment.
 pub struct Deployment {
     /// Sees all rows.
@@ -99,8 +102,21 @@ impl Deployment {
                 set("DATABASE_URL", &self.database.url_as("arcadia_api_login"));
                 set("GUARDIAN_SECRET_KEY", GUARDIAN);
             }
-            _ => {
-                set("DATABASE_URL", &self.database.url_as("arcadia_sync_login"));
+            name => {
+                let bills = BILLING.contains(&name);
+                if bills {
+                    // Nothing is ever sent there: the accounts of these tests owe nothing.
+                    set(
+                        "INGEST_QUEUE_URL",
+                        &format!("{}/123456789012/none", self.aws.url()),
+                    );
+                }
+                let login = if bills {
+                    "arcadia_billing_login"
+                } else {
+                    "arcadia_sync_login"
+                };
+                set("DATABASE_URL", &self.database.url_as(login));
                 set("DO_API_BASE_URL", &self.sim.url());
                 set("DO_TOKEN_SECRET_ARN", &self.token_secret);
             }

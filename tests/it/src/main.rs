@@ -13,6 +13,7 @@
 
 mod access;
 mod binaries;
+mod books;
 mod bootstrap;
 mod buckets;
 mod budget;
@@ -31,6 +32,11 @@ mod frozen;
 mod hazards;
 mod hostile;
 mod invariants;
+mod ledger;
+mod ledger_api;
+mod ledger_binaries;
+mod ledger_matching;
+mod ledger_mutations;
 mod mirror;
 mod moved;
 mod narrow;

@@ -49,7 +49,7 @@ fn catalogue_binaries_and_template_agree() {
         })
         .collect();
     let mut expected: BTreeSet<String> = WORKERS.iter().map(|worker| worker.name.to_owned()).collect();
-    expected.extend(["api".to_owned(), "migrate".to_owned()]);
+    expected.extend(["api", "ingest-invoice", "migrate"].map(str::to_owned));
     assert_eq!(binaries, expected, "functions/src/bin and the workers");
     let template = read("template.yaml");
     let named = template.lines().filter_map(|line| line.split("Binary: ").nth(1));
@@ -74,7 +74,7 @@ fn catalogue_binaries_and_template_agree() {
         .iter()
         .filter_map(|worker| match worker.job {
             Job::Kinds(kinds) => Some(kinds.iter().map(|kind| kind.name)),
-            Job::Projects => None,
+            Job::Projects | Job::Balance | Job::BillingHistory => None,
         })
         .flatten()
         .collect();
@@ -102,6 +102,10 @@ fn each_table_is_written_in_its_own_room() {
             .as_slice(),
         ),
         ("shared/src/runs/", ["sync_runs", "token_budgets"].as_slice()),
+        (
+            "shared/src/billing/",
+            ["cloud_balance_snapshots", "cloud_invoices", "cloud_cost_lines"].as_slice(),
+        ),
     ];
     for (file, text) in sources(&["shared/src", "functions/src"]) {
         let words: Vec<&str> = text.split_whitespace().collect();
@@ -135,6 +139,29 @@ fn the_edge_knows_no_sql_and_sends_no_requests() {
     }
     for (file, text) in sources(&["shared/src/sync"]) {
         assert!(!text.contains("sqlx::query"), "{file} is a job and has SQL");
+    }
+}
+
+/// Money is decimal from the CSV to the answer: no binary float in any room that has to do with it.
+#[test]
+fn no_binary_float_touches_money() {
+    let rooms = ["shared/src/billing", "functions/src/api/routes"];
+    let client = (
+        "shared/src/digitalocean/billing.rs".to_owned(),
+        read("shared/src/digitalocean/billing.rs"),
+    );
+    let ledger = read("migrations/0008_cost_ledger.sql");
+    for float in ["double precision", "real", "float8", "money"] {
+        assert!(
+            !ledger.split_whitespace().any(|word| word == float),
+            "the ledger has a column of type {float}"
+        );
+    }
+    for (file, text) in sources(&rooms).into_iter().chain([client]) {
+        for float in ["f32", "f64", "to_f32", "to_f64", "from_f32", "from_f64"] {
+            let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+            assert!(!words.any(|word| word == float), "{file} has {float}");
+        }
     }
 }
 

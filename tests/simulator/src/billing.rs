@@ -120,6 +120,8 @@ struct Invoice {
     amount: Option<Money>,
     /// The file, if not as the lines are.
     file: Option<String>,
+    /// In the history only.
+    unlisted: bool,
 }
 
 impl Invoice {
@@ -250,6 +252,7 @@ impl Ledger {
             format: month.format.clone(),
             amount: None,
             file: None,
+            unlisted: false,
         }
     }
 

@@ -109,11 +109,10 @@ fn push_operation(html: &mut String, document: &Value, path: &str, method: &str,
         "body",
         operation.pointer("/requestBody/content/application~1json/example"),
     );
-    push_example(
-        html,
-        "answer",
-        operation.pointer("/responses/200/content/application~1json/example"),
-    );
+    let answered = ["200", "202"].iter().find_map(|status| {
+        operation.pointer(&format!("/responses/{status}/content/application~1json/example"))
+    });
+    push_example(html, "answer", answered);
     html.push_str("<table><tr><th>status</th><th></th></tr>");
     for (status, response) in operation
         .get("responses")

@@ -8,12 +8,14 @@
     reason = "values made here: indexing an object by a name adds that member"
 )]
 
+mod billing;
 mod edits;
 mod inventory;
 mod mirror;
 
 use serde_json::{Map, Value, json};
 
+use billing::{balance, cost, cost_line, invoice, itemised, matching, sending};
 use edits::{attribution, classification, edited, releasing};
 use inventory::{event, project, resource, summary};
 use mirror::{listing, run};
@@ -67,6 +69,23 @@ fn moment() -> Value {
 
 fn moment_or_null() -> Value {
     json!({ "type": ["string", "null"], "format": "date-time" })
+}
+
+fn day() -> Value {
+    json!({ "type": "string", "format": "date" })
+}
+
+/// A decimal number as text.
+fn decimal() -> Value {
+    json!({ "type": "string", "format": "decimal" })
+}
+
+fn decimal_or_null() -> Value {
+    json!({ "type": ["string", "null"], "format": "decimal" })
+}
+
+fn truth() -> Value {
+    json!({ "type": "boolean" })
 }
 
 fn count() -> Value {
@@ -179,7 +198,9 @@ pub(super) fn schemas() -> Value {
         "Health": health(), "Readiness": readiness(), "Page": page(), "Problem": problem(), "Resource": resource(),
         "Event": event(), "Summary": summary(), "Project": project(), "Run": run(), "Listing": listing(),
         "Attribution": attribution(), "Classification": classification(), "Releasing": releasing(),
-        "EditedResource": edited("Resource", resource()), "EditedProject": edited("Project", project())
+        "EditedResource": edited("Resource", resource()), "EditedProject": edited("Project", project()),
+        "Balance": balance(), "Invoice": invoice(), "ItemisedInvoice": itemised(), "CostLine": cost_line(),
+        "Cost": cost(), "Sending": sending(), "Matching": matching()
     })
 }
 

@@ -1,5 +1,6 @@
 //! The handlers, by noun, each beside its description. Which path leads to which is on the router's one page.
 
+pub mod billing;
 pub mod description;
 pub mod events;
 pub mod health;

@@ -19,19 +19,24 @@ use crate::failure::{Doing, Failure};
 use super::server::PASSWORD;
 
 /// The roles that migrations grant to; a test holds them against the service's own list.
-pub const ROLES: [&str; 5] = [
+pub const ROLES: [&str; 6] = [
     "arcadia_tenant",
     "arcadia_operator",
     "arcadia_editor",
     "arcadia_api",
     "arcadia_sync",
+    "arcadia_billing",
 ];
 
-/// Logins as a deployment has them, and one of the local stack that is both.
-const LOGINS: [(&str, &[&str]); 3] = [
+/// Logins as a deployment has them, and one of the local stack that is all of them.
+const LOGINS: [(&str, &[&str]); 4] = [
     ("arcadia_api_login", &["arcadia_api"]),
     ("arcadia_sync_login", &["arcadia_sync"]),
-    ("arcadia_local_login", &["arcadia_api", "arcadia_sync"]),
+    ("arcadia_billing_login", &["arcadia_billing"]),
+    (
+        "arcadia_local_login",
+        &["arcadia_api", "arcadia_sync", "arcadia_billing"],
+    ),
 ];
 
 /// A server that databases can be had from.

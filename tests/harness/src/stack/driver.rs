@@ -96,6 +96,28 @@ async fn tick(worker: Scheduled, invoker: Invoker, lines: mpsc::UnboundedSender<
     }
 }
 
+/// Empties the ingest queue once, so that what the first runs have sent is there when the stack says it is ready.
+pub(super) async fn what_waits(
+    template: &Template,
+    functions: &Functions,
+    (aws, queue): (&aws::Aws, &str),
+    say: &dyn Fn(&str),
+) -> Result<(), Failure> {
+    let (sqs, invoker) = (aws.sqs(), functions.invoker());
+    for reader in &template.queue_readers {
+        let emptied = async {
+            while let Some(line) = batch(reader, &sqs, queue, &invoker, 0).await {
+                say(&line);
+            }
+        };
+        tokio::select! {
+            () = emptied => {}
+            failure = functions.watch() => return Err(failure),
+        }
+    }
+    Ok(())
+}
+
 async fn empty(
     reader: QueueReader,
     (aws, queue): (aws::Aws, String),
@@ -104,43 +126,50 @@ async fn empty(
 ) {
     let sqs = aws.sqs();
     loop {
-        let received = sqs
-            .receive_message()
-            .queue_url(&queue)
-            .max_number_of_messages(reader.batch_size)
-            .wait_time_seconds(5)
-            .message_system_attribute_names(MessageSystemAttributeName::All)
-            .send()
-            .await;
-        let messages = received
-            .ok()
-            .and_then(|received| received.messages)
-            .unwrap_or_default();
-        if messages.is_empty() {
+        match batch(&reader, &sqs, &queue, &invoker, 5).await {
+            Some(line) => drop(lines.send(line)),
             // Also when moto did not wait, or did not answer.
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            continue;
-        }
-        let records: Vec<Value> = messages.iter().map(record).collect();
-        let outcome = invoker
-            .invoke(&reader.binary, &json!({ "Records": records }))
-            .await;
-        let _ = lines.send(format!(
-            "{} messages: {}",
-            messages.len(),
-            line(&reader.binary, &outcome)
-        ));
-        for message in handled(&messages, outcome.as_ref().ok()) {
-            let handle = message.receipt_handle().unwrap_or_default();
-            // One that stays comes again, which ingest has to bear anyway.
-            let _ = sqs
-                .delete_message()
-                .queue_url(&queue)
-                .receipt_handle(handle)
-                .send()
-                .await;
+            None => tokio::time::sleep(Duration::from_millis(200)).await,
         }
     }
+}
+
+/// Hands over what is in the queue, as much as one event holds; what came of it is one line.
+async fn batch(
+    reader: &QueueReader,
+    sqs: &aws_sdk_sqs::Client,
+    queue: &str,
+    invoker: &Invoker,
+    patience: i32,
+) -> Option<String> {
+    let received = sqs
+        .receive_message()
+        .queue_url(queue)
+        .max_number_of_messages(reader.batch_size)
+        .wait_time_seconds(patience)
+        .message_system_attribute_names(MessageSystemAttributeName::All)
+        .send()
+        .await;
+    let messages = received
+        .ok()
+        .and_then(|received| received.messages)
+        .filter(|messages| !messages.is_empty())?;
+    let records: Vec<Value> = messages.iter().map(record).collect();
+    let outcome = invoker
+        .invoke(&reader.binary, &json!({ "Records": records }))
+        .await;
+    for message in handled(&messages, outcome.as_ref().ok()) {
+        let handle = message.receipt_handle().unwrap_or_default();
+        // One that stays comes again, which ingest has to bear anyway.
+        let _ = sqs
+            .delete_message()
+            .queue_url(queue)
+            .receipt_handle(handle)
+            .send()
+            .await;
+    }
+    let count = messages.len();
+    Some(format!("{count} messages: {}", line(&reader.binary, &outcome)))
 }
 
 /// What may be deleted: nothing of a failed batch, everything but the reported failures of another.
@@ -198,6 +227,16 @@ fn line(worker: &str, outcome: &Result<Value, Failure>) -> String {
         counts.sort_by_key(|count| !count.ends_with(" seen"));
         let name = kind.get("kind").and_then(Value::as_str).unwrap_or("?");
         line.push_str(&format!(", {name}: {}", counts.join(", ")));
+    }
+    if let Some(ledger) = answer.get("ledger") {
+        let mut counts = Vec::new();
+        numbers(ledger, &mut counts);
+        if !counts.is_empty() {
+            line.push_str(&format!(", ledger: {}", counts.join(", ")));
+        }
+    }
+    if let Some(failures) = answer.get("batchItemFailures").and_then(Value::as_array) {
+        line.push_str(&format!(", {} of them come again", failures.len()));
     }
     if let Some(error) = answer.get("error").and_then(Value::as_str) {
         line.push_str(&format!(" ({error})"));

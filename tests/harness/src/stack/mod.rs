@@ -119,6 +119,8 @@ async fn up(live: bool, say: &dyn Fn(&str)) -> Result<std::convert::Infallible, 
     };
 
     driver::everything_once(&template, &functions, say).await?;
+    let queue = (&stack.aws, stack.queues.ingest.as_str());
+    driver::what_waits(&template, &functions, queue, say).await?;
     classify::classify(&stack).await?;
     let counts = welcome::count(&stack).await?;
     let file = env_file::StackEnv::write(&stack)?;

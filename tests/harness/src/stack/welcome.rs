@@ -1,4 +1,4 @@
-//! What is said when the stack is ready: what was mirrored, where things are, and three commands that work.
+//! What is said when the stack is ready: what was mirrored, where things are, and some commands that work.
 //!
 //! The counts come through the API with the operator's token, as anybody would get them: if they are there, the
 //! whole way from DigitalOcean to the API works. It stops counting at ten thousand.
@@ -59,6 +59,9 @@ pub(super) fn say_hello(
     lines.push(format!("curl -s {api}/api/health"));
     lines.push(format!(
         "curl -s -H 'Authorization: Bearer {operator}' '{api}/api/v1/inventory?limit=3'"
+    ));
+    lines.push(format!(
+        "curl -s -H 'Authorization: Bearer {operator}' '{api}/api/v1/billing/costs?group_by=tenant'"
     ));
     lines.push(format!(
         "curl -s -X POST {api}/2015-03-31/functions/sync-droplets/invocations -d '{{}}'"

@@ -67,11 +67,8 @@ impl Ledger {
                     );
                     ("invoice_preview", Value::Object(header))
                 });
-                let headers = self
-                    .invoices
-                    .iter()
-                    .rev()
-                    .map(|invoice| Value::Object(invoice.header()));
+                let listed = self.invoices.iter().rev().filter(|invoice| !invoice.unlisted);
+                let headers = listed.map(|invoice| Value::Object(invoice.header()));
                 Billed::List(Paged {
                     root: "invoices",
                     id_field: "invoice_uuid",

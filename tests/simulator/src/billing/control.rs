@@ -33,6 +33,11 @@ struct Asked {
     tax: Option<(i64, String)>,
     amount: Option<Money>,
     csv: Option<String>,
+    /// When it was issued: its place in the history.
+    #[serde(deserialize_with = "lines::instant")]
+    issued_at: Option<i64>,
+    /// In the history, and not in the list of invoices.
+    unlisted: bool,
     /// The running month's, not a closed one.
     preview: bool,
 }
@@ -114,7 +119,10 @@ impl World {
             from: span.month.0,
             to: span.month.1,
         });
-        (invoice.amount, invoice.file) = (asked.amount, asked.csv);
+        (invoice.amount, invoice.file, invoice.unlisted) = (asked.amount, asked.csv, asked.unlisted);
+        if let Some(at) = asked.issued_at {
+            invoice.issued_at = clock::rfc3339(at);
+        }
         if let Some(uuid) = asked.uuid {
             invoice.uuid = uuid;
         }
@@ -126,6 +134,7 @@ impl World {
             self.ledger.preview = Some(invoice);
         } else {
             self.ledger.issue(invoice);
+            self.ledger.history.sort_by(|one, two| one.date.cmp(&two.date));
         }
         Ok(header)
     }

@@ -400,6 +400,34 @@ async fn invoices_files_and_balances_by_hand() {
 }
 
 #[tokio::test]
+async fn the_history_may_know_an_invoice_that_the_list_does_not() {
+    let client = client();
+    let before = client.simulator.billing()["history"].as_array().unwrap().len();
+    let made = client
+        .simulator
+        .add_invoice(
+            json!({"period": "2019-05", "items": [], "issued_at": "2019-06-01T08:00:00Z", "unlisted": true}),
+        )
+        .unwrap();
+    let uuid = text(&made["invoice_uuid"]);
+    let listed = client.walk(INVOICES, "invoices").await;
+    assert!(listed.iter().all(|invoice| invoice["invoice_uuid"] != uuid));
+    let history = client
+        .walk("/v2/customers/my/billing_history", "billing_history")
+        .await;
+    assert_eq!(history.len(), before + 2, "the invoice and its payment");
+    assert!(history.is_sorted_by(|one, two| text(&one["date"]) >= text(&two["date"])));
+    let oldest = history.last().unwrap();
+    assert_eq!(
+        (text(&oldest["invoice_uuid"]), &oldest["date"]),
+        (uuid.clone(), &json!("2019-06-01T08:00:00Z"))
+    );
+    assert_eq!(table(&file(&client, &uuid).await).len(), 1);
+    let odd = json!({"period": "2019-05", "issued_at": "last summer"});
+    assert!(client.simulator.add_invoice(odd).is_err());
+}
+
+#[tokio::test]
 async fn a_long_file_is_streamed() {
     let mut client = client();
     client.patience = std::time::Duration::from_secs(60);
