@@ -90,7 +90,7 @@ impl Members {
             Value::String(text) if text.is_empty() => {
                 self.refuse(name, "must not be empty: null means nobody")
             }
-            Value::String(text) if text.len() > LONGEST_TENANT => self.refuse(name, "is too long"),
+            Value::String(text) if text.chars().count() > LONGEST_TENANT => self.refuse(name, "is too long"),
             Value::String(text) if text.chars().any(char::is_control) => {
                 self.refuse(name, "has characters that are not text")
             }
@@ -103,8 +103,8 @@ impl Members {
     pub fn reason(&mut self, name: &'static str) -> Option<String> {
         match self.values.get(name)?.clone() {
             Value::String(text) if text.trim().is_empty() => self.refuse(name, "must say something"),
-            Value::String(text) if text.len() > LONGEST_REASON => {
-                self.refuse(name, "must have 500 bytes at most")
+            Value::String(text) if text.chars().count() > LONGEST_REASON => {
+                self.refuse(name, "must have 500 characters at most")
             }
             Value::String(text) if text.chars().any(|c| c.is_control() && c != '\n') => {
                 self.refuse(name, "has characters that are not text")

@@ -150,10 +150,10 @@ impl Parameter {
 
 impl Takes {
     fn schema(self) -> Value {
-        // A plus sign means a space in a query, and no control character is text.
-        let text = |most: usize| json!({ "type": "string", "minLength": 1, "maxLength": most });
         match self {
-            Takes::Text => text(128),
+            Takes::Text => {
+                json!({ "type": "string", "minLength": 1, "maxLength": 128, "pattern": schemas::PRINTABLE })
+            }
             Takes::Kind => json!({ "type": "string", "pattern": "^[a-z][a-z0-9_]*$", "maxLength": 128 }),
             Takes::Id => json!({ "type": "string", "format": "uuid" }),
             Takes::Moment => json!({ "type": "string", "format": "date-time" }),
@@ -162,7 +162,9 @@ impl Takes {
             Takes::Truth => json!({ "type": "boolean" }),
             Takes::OneOf(words) => json!({ "type": "string", "enum": words }),
             Takes::Limit => json!({ "type": "integer", "minimum": 1, "maximum": 500, "default": 100 }),
-            Takes::Cursor => text(2_048),
+            Takes::Cursor => {
+                json!({ "type": "string", "maxLength": 2_048, "pattern": "^[A-Za-z0-9_-]{32,}$" })
+            }
         }
     }
 }
@@ -211,7 +213,7 @@ impl Operation {
     fn headers(&self) -> Vec<Value> {
         let header = |name: &str, detail: &str| {
             json!({ "name": name, "in": "header", "required": false, "description": detail,
-                    "schema": { "type": "string" } })
+                    "schema": { "type": "string", "minLength": 1 } })
         };
         match (self.method, self.answer) {
             ("get", Answer::One(_)) => {
@@ -269,7 +271,12 @@ impl Operation {
                 good["headers"]["Link"] = json!({ "$ref": "#/components/headers/Link" });
             }
             Answer::Other(media_type) => {
-                good["content"] = json!({ media_type: { "schema": { "type": "string" } } });
+                let is = if media_type == "application/json" {
+                    "object"
+                } else {
+                    "string"
+                };
+                good["content"] = json!({ media_type: { "schema": { "type": is } } });
             }
         }
         let status = if matches!(self.answer, Answer::Accepted(_)) {

@@ -76,7 +76,7 @@ impl Parameters {
             };
             if value.is_empty() {
                 parameters.wrong(name, "is empty");
-            } else if value.len() > longest {
+            } else if value.chars().count() > longest {
                 parameters.wrong(name, "is too long");
             } else if value
                 .chars()

@@ -21,7 +21,7 @@ fn holds(schema: &Value, value: &Value, at: &str) {
     for (word, rule) in schema.as_object().unwrap() {
         let number = || value.as_i64().unwrap();
         match word.as_str() {
-            "description" | "examples" | "default" | "maxLength" => (),
+            "description" | "examples" | "default" | "maxLength" | "pattern" => (),
             "$ref" => holds(
                 DOCUMENT
                     .pointer(rule.as_str().unwrap().trim_start_matches('#'))

@@ -20,6 +20,9 @@ use edits::{attribution, classification, edited, releasing};
 use inventory::{event, project, resource, summary};
 use mirror::{listing, run};
 
+/// No control character is text.
+pub(super) const PRINTABLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]+$";
+
 /// A field: its name, schema, meaning and example. Every field is always there.
 type Field = (&'static str, Value, &'static str, Value);
 

@@ -5,11 +5,12 @@
 use serde_json::{Value, json};
 use shared::inventory::read::projects::PURPOSES;
 
-use super::{count, object, one_of, optional, or_null, reference};
+use super::{PRINTABLE, count, object, one_of, optional, or_null, reference};
 use crate::api::document::schemas::inventory::event;
 
 pub(super) fn attribution() -> Value {
-    let tenant = json!({ "type": ["string", "null"], "minLength": 1, "maxLength": 128 });
+    let tenant =
+        json!({ "type": ["string", "null"], "minLength": 1, "maxLength": 128, "pattern": PRINTABLE });
     object(
         "Whose a resource is, in the operator's word.",
         vec![
@@ -30,11 +31,14 @@ pub(super) fn attribution() -> Value {
 }
 
 fn reason() -> Value {
-    json!({ "type": "string", "minLength": 1, "maxLength": 500 })
+    // Something that is no blank, and nothing but text and ends of lines.
+    let text = "^[^\\u0000-\\u0009\\u000b-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u0009\\u000b-\\u001f\\u007f-\\u009f]*$";
+    json!({ "type": "string", "minLength": 1, "maxLength": 500, "pattern": text })
 }
 
 pub(super) fn classification() -> Value {
-    let tenant = json!({ "type": ["string", "null"], "minLength": 1, "maxLength": 128 });
+    let tenant =
+        json!({ "type": ["string", "null"], "minLength": 1, "maxLength": 128, "pattern": PRINTABLE });
     optional(
         object(
             "What a project is for. A tenant alone means purpose `tenant`; another purpose means no tenant.",
