@@ -123,7 +123,10 @@ impl Members {
 
     /// A whole number within bounds; `None` where the member was not given.
     pub fn number(&mut self, name: &'static str, bounds: std::ops::RangeInclusive<i64>) -> Option<i64> {
-        let value = self.values.get(name)?.as_i64();
+        // 5.0 is a whole number, too.
+        let value = self.values.get(name)?;
+        let whole = |value: f64| (value.fract() == 0.0 && value.abs() < 1e15).then_some(value as i64);
+        let value = value.as_i64().or_else(|| value.as_f64().and_then(whole));
         value.filter(|value| bounds.contains(value)).or_else(|| {
             let (least, most) = (bounds.start(), bounds.end());
             self.refuse(name, &format!("must be a whole number from {least} to {most}"))
@@ -236,7 +239,9 @@ mod tests {
             (format!("{{\"reason\": \"{long}\"}}"), vec!["reason"]),
             (r#"{"purpose": "Internal"}"#.to_owned(), vec!["purpose"]),
             (r#"{"for_minutes": 0}"#.to_owned(), vec!["for_minutes"]),
+            (r#"{"for_minutes": 5.0}"#.to_owned(), vec![]),
             (r#"{"for_minutes": 1.5}"#.to_owned(), vec!["for_minutes"]),
+            (r#"{"for_minutes": 1e300}"#.to_owned(), vec!["for_minutes"]),
             (r#"{"for_minutes": "5"}"#.to_owned(), vec!["for_minutes"]),
             (
                 r#"{"a": 1, "purpose": 2, "reason": 3}"#.to_owned(),
