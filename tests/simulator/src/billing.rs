@@ -262,7 +262,7 @@ impl Ledger {
         self.history.push(Entry {
             date: invoice.issued_at.clone(),
             kind: "Invoice".to_owned(),
-            description: format!("Invoice for {}", invoice.period),
+            description: format!("Invoice for {}", month_in_words(&invoice.period)),
             amount,
             invoice: Some((invoice.id.clone(), invoice.uuid.clone())),
         });
@@ -305,6 +305,12 @@ fn span(month: &Month) -> Option<Span> {
             .map_or(bounds.1, day)
             .min(bounds.1.min(clock::WORLD_START.max(bounds.0 + 1))),
     })
+}
+
+/// `October 2025`, as descriptions have it.
+fn month_in_words(period: &str) -> String {
+    let first = NaiveDate::parse_from_str(&format!("{period}-01"), "%Y-%m-%d");
+    first.map_or_else(|_| period.to_owned(), |day| day.format("%B %Y").to_string())
 }
 
 /// `2025-10` of an instant.

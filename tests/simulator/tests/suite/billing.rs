@@ -419,8 +419,16 @@ async fn the_history_may_know_an_invoice_that_the_list_does_not() {
     assert!(history.is_sorted_by(|one, two| text(&one["date"]) >= text(&two["date"])));
     let oldest = history.last().unwrap();
     assert_eq!(
-        (text(&oldest["invoice_uuid"]), &oldest["date"]),
-        (uuid.clone(), &json!("2019-06-01T08:00:00Z"))
+        (
+            text(&oldest["invoice_uuid"]),
+            &oldest["date"],
+            &oldest["description"]
+        ),
+        (
+            uuid.clone(),
+            &json!("2019-06-01T08:00:00Z"),
+            &json!("Invoice for May 2019")
+        )
     );
     assert_eq!(table(&file(&client, &uuid).await).len(), 1);
     let odd = json!({"period": "2019-05", "issued_at": "last summer"});
