@@ -6,4 +6,5 @@
 #![warn(missing_docs)]
 
 pub mod api;
+mod metrics;
 pub mod worker;

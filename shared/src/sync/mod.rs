@@ -7,6 +7,7 @@
 mod kind;
 mod projects;
 mod upstream;
+mod vitals;
 mod workers;
 
 use std::time::Duration;
@@ -27,6 +28,7 @@ use crate::runs::{self, Clock, Finish, Lease, Refused, Tick};
 use crate::secrets::Secrets;
 use upstream::Upstream;
 
+pub use vitals::{Vitals, vitals};
 pub use workers::*;
 
 /// What a worker keeps between runs: made once per sandbox.
