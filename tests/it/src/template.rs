@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 
 use harness::place;
 use shared::sync::WORKERS;
+use simulator::Scenario;
 use yaml_rust2::{Yaml, YamlLoader};
 
-use crate::deployment::event;
+use crate::deployment::{Deployment, event, report};
 
 fn text() -> String {
     std::fs::read_to_string(place::repository().join("template.yaml")).unwrap()
@@ -112,12 +113,11 @@ fn faults(text: &str) -> Vec<String> {
                     broken("CORS is the function's own");
                 }
             }
-            "AWS::CloudWatch::Alarm" => {
+            "AWS::CloudWatch::Alarm"
                 if at(one, &["Condition"]).as_str() != Some("HasAlarms")
-                    || at(properties, &["AlarmActions"]).is_badvalue()
-                {
-                    broken("tells nobody, or cannot be switched off");
-                }
+                    || at(properties, &["AlarmActions"]).is_badvalue() =>
+            {
+                broken("tells nobody, or cannot be switched off");
             }
             _ => {}
         }
@@ -279,4 +279,22 @@ fn each_broken_promise_is_noticed() {
             "{from} -> {to}: {found:?}"
         );
     }
+}
+
+/// Each event is of a day that has passed: the worker has to have read it to know.
+#[tokio::test]
+async fn every_worker_reads_its_own_sample_event() {
+    let deployment = Deployment::with(Scenario::Default).await;
+    for worker in WORKERS {
+        let tick = event(&format!("{}.json", worker.name));
+        let sandbox = deployment.sandbox(worker.name, &[]).await;
+        let report = report(sandbox.invoke(&tick).await);
+        assert_eq!(
+            (&report["worker"], &report["outcome"]),
+            (&worker.name.into(), &"stale".into()),
+            "{report}"
+        );
+        assert_eq!(report["scheduled_for"], tick["scheduled_time"]);
+    }
+    assert_eq!(deployment.count("SELECT count(*) FROM sync_runs").await, 0);
 }
