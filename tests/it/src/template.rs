@@ -152,6 +152,9 @@ fn worker(properties: &Yaml, template: &Yaml, binary: &str, broken: &mut dyn FnM
         if at(schedule, &["ScheduleExpressionTimezone"]).as_str() != Some("UTC") {
             broken("not on UTC");
         }
+        if !is_true(at(schedule, &["OmitName"])) {
+            broken("its schedule has the same name in every deployment of an account");
+        }
         if at(schedule, &["State"]).as_str() != Some("Schedules") {
             broken("cannot be paused");
         }
@@ -239,6 +242,11 @@ fn each_broken_promise_is_noticed() {
             "SyncDroplets: a tick may be older",
         ),
         ("State: !Ref Schedules", "State: ENABLED", "cannot be paused"),
+        (
+            "OmitName: true",
+            "OmitName: false",
+            "the same name in every deployment",
+        ),
         (
             "ScheduleExpressionTimezone: UTC",
             "ScheduleExpressionTimezone: Europe/Berlin",
