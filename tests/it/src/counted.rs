@@ -2,20 +2,12 @@
 //!
 //! Every failed run has to be as visible as a good one: a metric, and a log line with the same run id.
 
-use harness::sandbox::Sandbox;
 use harness::tokens;
 use serde_json::{Value, json};
 use simulator::{Fault, FaultKind, Matcher, Scenario};
 
 use crate::binaries::request;
-use crate::deployment::{Deployment, GUARDIAN, lines, run_lines};
-
-/// The lines in the embedded metric format.
-fn metrics(sandbox: &Sandbox) -> Vec<Value> {
-    let mut lines = lines(sandbox);
-    lines.retain(|line| line.get("_aws").is_some());
-    lines
-}
+use crate::deployment::{Deployment, GUARDIAN, lines, metrics, run_lines};
 
 /// One value of the newest lines, by its name: declared, and there.
 fn newest(metrics: &[Value], name: &str) -> Option<Value> {
