@@ -29,11 +29,12 @@ prove: bins ## the long proofs, with their seeds printed
 bench: bins ## measurements, on services of their own
 	@exec $(HARNESS) with-services -- cargo bench --package it
 
-check: bins ## formatting, lints, bans and licences, prepared queries
+check: bins ## formatting, lints, bans and licences, prepared queries, the template
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@$(HARNESS) deny
 	@$(HARNESS) prepare --check
+	@PATH="$$($(HARNESS) tools cfn-lint):$$PATH" cfn-lint --template template.yaml --regions us-east-1
 
 prepare: ## write .sqlx, after a query or a migration has changed
 	@cargo run --quiet --package harness --no-default-features --target-dir .local/target-prepare -- prepare

@@ -7,4 +7,5 @@
 
 pub mod api;
 pub mod ingest;
+mod metrics;
 pub mod worker;

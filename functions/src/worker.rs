@@ -17,14 +17,18 @@ use shared::config::{ConfigError, DatabaseConfig, Environment, WorkerConfig};
 use shared::database::{self, DatabaseError};
 use shared::runs::Tick;
 use shared::secrets::Secrets;
-use shared::sync::{self, Order, Report, RunOutcome, Station, Worker};
+use shared::sync::{self, Order, Report, RunOutcome, Station, Vitals, Worker};
 use shared::telemetry;
 use tokio::sync::Mutex;
+
+use crate::metrics;
 
 /// How long a cold start may prepare before it asks for its first event.
 const PREPARATION: Duration = Duration::from_secs(2);
 /// Kept of each invocation's time for saying what became of it: Lambda kills a function without a word.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long it may take to look how old the picture is, out of that.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Runs a sync worker until Lambda ends the sandbox.
 pub fn sync(worker: &'static Worker) -> ExitCode {
@@ -47,11 +51,12 @@ pub(crate) fn start<C, F: Future<Output = Result<(), lambda_runtime::Error>>>(
     serve: impl FnOnce(C) -> F,
 ) -> ExitCode {
     let environment = Environment::process();
-    telemetry::init(environment.log_level());
+    telemetry::init(environment.log_level(), name);
+    metrics::start(name, environment.metrics_namespace());
     let config = match configure(environment) {
         Ok(config) => config,
         Err(error) => {
-            tracing::error!(function = name, error_class = "configuration", "{error}");
+            tracing::error!(error_class = "configuration", "{error}");
             return ExitCode::FAILURE;
         }
     };
@@ -59,7 +64,6 @@ pub(crate) fn start<C, F: Future<Output = Result<(), lambda_runtime::Error>>>(
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(
-                function = name,
                 error_class = "runtime",
                 "the async runtime cannot be made: {error}"
             );
@@ -69,7 +73,7 @@ pub(crate) fn start<C, F: Future<Output = Result<(), lambda_runtime::Error>>>(
     match runtime.block_on(serve(config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(function = name, error_class = "lambda_runtime", "{error}");
+            tracing::error!(error_class = "lambda_runtime", "{error}");
             ExitCode::FAILURE
         }
     }
@@ -153,6 +157,7 @@ impl Shell {
             })
             .await;
         log(&report, request_id);
+        metrics::run(&report, &self.vitals(worker).await, request_id);
         match (report.outcome, report.error_class) {
             (RunOutcome::Failed, class) => Err(diagnostic(
                 class.unwrap_or("failed"),
@@ -160,6 +165,16 @@ impl Shell {
             )),
             _ => Ok(report),
         }
+    }
+
+    /// How the worker is after a run. A database that has just failed is not asked again.
+    async fn vitals(&self, worker: &'static Worker) -> Vitals {
+        let slot = self.station.lock().await;
+        let Some(station) = slot.as_ref() else {
+            return Vitals::default();
+        };
+        let vitals = tokio::time::timeout(LOOK, sync::vitals(station, worker)).await;
+        vitals.unwrap_or_default()
     }
 
     /// One run, over before the invocation is. A station that the database failed is not kept: its connections
@@ -203,11 +218,11 @@ async fn serve_migrate(config: DatabaseConfig) -> Result<(), lambda_runtime::Err
         };
         match applied {
             Ok(version) => {
-                tracing::info!(function = "migrate", version, "the schema is up to date");
+                tracing::info!(version, "the schema is up to date");
                 Ok(serde_json::json!({ "version": version }))
             }
             Err(error) => {
-                tracing::error!(function = "migrate", error_class = "database", "{error}");
+                tracing::error!(error_class = "database", "{error}");
                 Err(diagnostic("database", error.to_string()))
             }
         }
@@ -294,11 +309,13 @@ pub(crate) fn log(report: &Report, request_id: &str) {
         .as_ref()
         .and_then(|ledger| serde_json::to_string(ledger).ok());
     let notes = (!report.notes.is_empty()).then(|| report.notes.join("; "));
+    let cold_start = metrics::is_cold_start();
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
                 worker = report.worker,
                 request_id,
+                cold_start,
                 run_id = report.run_id.map(|id| id.to_string()),
                 outcome = report.outcome.name(),
                 attempt = report.attempt,

@@ -172,6 +172,12 @@ impl Environment {
         self.variables.get("LOG_LEVEL").map_or("info", String::as_str)
     }
 
+    /// What CloudWatch files metrics under: `METRICS_NAMESPACE`, one per deployment.
+    pub fn metrics_namespace(&self) -> &str {
+        let name = self.variables.get("METRICS_NAMESPACE").map(String::as_str);
+        name.filter(|name| !name.is_empty()).unwrap_or("arcadia-cloud")
+    }
+
     /// The configuration of a worker whose token has this purpose.
     ///
     /// # Errors

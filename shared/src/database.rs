@@ -5,6 +5,7 @@
 //! schema that is too old. Nothing but `migrate` takes a session-level lock: a frozen sandbox would keep it
 //! for ever. Limits on time are part of the connection, so that what a frozen sandbox holds is given back.
 
+mod examine;
 mod reading;
 
 use std::str::FromStr;
@@ -21,6 +22,7 @@ use url::Url;
 use crate::config::{DatabaseConfig, Source};
 use crate::secrets::{SecretError, Secrets};
 
+pub use examine::{Examination, examine};
 pub use reading::ReadError;
 pub(crate) use reading::read_as;
 
@@ -36,6 +38,9 @@ pub const ROLES: [&str; 6] = [
     "arcadia_sync",
     "arcadia_billing",
 ];
+
+/// Those of [`ROLES`] that see every row of the mirror; whoever verifies becomes the first one that it may become.
+pub(crate) const READERS: [&str; 2] = ["arcadia_operator", "arcadia_sync"];
 
 /// Makes [`ROLES`]. They belong to the cluster, so two databases may do this at the same moment: lost races are fine.
 /// `arcadia_api` may become a tenant, the operator or the editor and inherits nothing of any: a read that forgets to is
@@ -259,16 +264,18 @@ fn has_code(error: &sqlx::Error, is: impl Fn(&str) -> bool) -> bool {
     matches!(error, sqlx::Error::Database(error) if error.code().is_some_and(|code| is(&code)))
 }
 
+/// The newest migration this program knows, and so the oldest schema that it works with.
+pub fn newest_migration() -> i64 {
+    let versions = MIGRATIONS.iter().map(|migration| migration.version);
+    versions.max().unwrap_or(0)
+}
+
 /// Refuses a schema older than this program; a newer one is fine, because migrations go first.
 ///
 /// # Errors
 /// [`DatabaseError::SchemaTooOld`], or that the database cannot be used.
 pub async fn check_schema(pool: &Pool) -> Result<(), DatabaseError> {
-    let needed = MIGRATIONS
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or(0);
+    let needed = newest_migration();
     let found = sqlx::query_scalar!(r#"SELECT max(version) AS version FROM _sqlx_migrations WHERE success"#)
         .fetch_one(pool)
         .await;

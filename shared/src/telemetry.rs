@@ -4,14 +4,16 @@
 //! place, never by its message, because a message may quote data. It refuses to log SQL or HTTP of the
 //! libraries below us at any level that `LOG_LEVEL` can ask for by a plain word.
 
+use std::io::{self, Write};
 use std::sync::Once;
 
 use tracing_subscriber::EnvFilter;
 
 static STARTED: Once = Once::new();
 
-/// Starts logging for this program; later calls change nothing. `level` is a word such as `info` or `debug`.
-pub fn init(level: &str) {
+/// Starts logging for this program; later calls change nothing. `level` is a word such as `info` or `debug`; every line
+/// says `service` and, as `function`, which program wrote it.
+pub fn init(level: &str, function: &'static str) {
     STARTED.call_once(|| {
         let level = match level.to_ascii_lowercase().as_str() {
             level @ ("trace" | "debug" | "info" | "warn" | "error") => level.to_owned(),
@@ -27,7 +29,7 @@ pub fn init(level: &str) {
             .with_current_span(true)
             .with_span_list(false)
             .with_env_filter(filter)
-            .with_writer(std::io::stdout)
+            .with_writer(move || Labelled { function })
             .finish();
         drop(tracing::subscriber::set_global_default(subscriber));
         std::panic::set_hook(Box::new(|info| {
@@ -38,4 +40,32 @@ pub fn init(level: &str) {
             tracing::error!(place, "panicked");
         }));
     });
+}
+
+/// Standard output with the fields that every line has. The library writes one object per call, and has no fields of
+/// its own that are the same on every line.
+struct Labelled {
+    function: &'static str,
+}
+
+impl Write for Labelled {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut out = io::stdout().lock();
+        match line.strip_prefix(b"{") {
+            Some(rest) => {
+                write!(
+                    out,
+                    "{{\"service\":\"arcadia-cloud\",\"function\":\"{}\",",
+                    self.function
+                )?;
+                out.write_all(rest)?;
+            }
+            None => out.write_all(line)?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stdout().flush()
+    }
 }

@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::access::Trail;
 use super::error::Problem;
+use crate::metrics;
 
 /// The header that names a request.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -120,10 +121,18 @@ fn log(asked: &Asked, status: u16, subject: Option<&str>, cause: Option<&str>) {
     // A method may be any word: long ones are somebody's experiment.
     let method: String = method.as_str().chars().take(16).collect();
     let ms = begun.elapsed().as_micros() as f64 / 1_000.0;
+    let cold_start = metrics::is_cold_start();
     if status >= 500 {
-        tracing::error!(request_id, method, route, status, ms, subject, cause, "request");
+        tracing::error!(
+            request_id, cold_start, method, route, status, ms, subject, cause, "request"
+        );
     } else {
-        tracing::info!(request_id, method, route, status, ms, subject, cause, "request");
+        tracing::info!(
+            request_id, cold_start, method, route, status, ms, subject, cause, "request"
+        );
+    }
+    if status == 401 {
+        metrics::rejected(request_id);
     }
 }
 

@@ -8,11 +8,13 @@
 mod apply;
 mod attribution;
 pub mod edit;
+mod freshness;
 mod membership;
 pub mod plan;
 mod projects;
 pub mod read;
 mod stored;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,10 +30,12 @@ use crate::kinds::{Address, Kind, PROVIDER, Sighting};
 use crate::runs::Lease;
 
 pub use edit::{Classification, classify_project};
+pub use freshness::{Age, ages};
 pub use membership::{Member, Memberships, Settled, settle};
 pub use plan::Verdict;
 pub use projects::reconcile_projects;
 pub use stored::{Known, kinds_known_by_urn_only, known};
+pub use verify::{Breach, Judged, Verification, VerifyError, mirrored_team, verify};
 
 use attribution::Claim;
 

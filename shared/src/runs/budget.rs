@@ -121,6 +121,31 @@ pub async fn not_before(pool: &Pool, fingerprint: &str, until: DateTime<Utc>) ->
     Ok(())
 }
 
+/// What is left of this hour's requests by our own count; 0 while DigitalOcean has said "not before then".
+///
+/// # Errors
+/// When the database cannot be used.
+pub async fn left(pool: &Pool, fingerprint: &str) -> Result<u32, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"SELECT hour_slot, hour_ring, not_before, clock_timestamp() AS "now!" FROM token_budgets WHERE fingerprint = $1"#,
+        fingerprint
+    )
+    .fetch_optional(pool)
+    .await?;
+    let Some(row) = row else {
+        return Ok(PER_HOUR);
+    };
+    if row.not_before.is_some_and(|not_before| not_before > row.now) {
+        return Ok(0);
+    }
+    let mut hour = Used {
+        newest: row.hour_slot,
+        counts: row.hour_ring,
+    };
+    hour.turn(HOUR, row.now);
+    Ok(PER_HOUR.saturating_sub(hour.sum()))
+}
+
 /// How a sliding window is cut: seconds a slot, and slots for the window plus the partial one.
 #[derive(Clone, Copy)]
 struct Ring {

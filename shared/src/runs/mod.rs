@@ -8,8 +8,10 @@
 pub mod budget;
 mod lease;
 pub mod read;
+mod success;
 
 pub use lease::{Finish, Lease, Refused, begin};
+pub use success::since_complete;
 
 use std::time::{Duration, Instant};
 

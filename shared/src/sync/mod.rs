@@ -8,6 +8,7 @@ mod failure;
 mod kind;
 mod projects;
 mod upstream;
+mod vitals;
 mod workers;
 
 use std::time::Duration;
@@ -30,6 +31,7 @@ use crate::secrets::Secrets;
 pub(crate) use failure::Failure;
 pub(crate) use upstream::{Token, Upstream};
 
+pub use vitals::{Vitals, vitals};
 pub use workers::*;
 
 /// What a worker keeps between runs: made once per sandbox.

@@ -207,8 +207,22 @@ pub fn token(turn: usize) -> String {
     format!("dop_v1_canary_{}", turn % TOKENS)
 }
 
-/// The log lines a sandbox has written so far; anything on them that is not JSON fails the test.
+/// The log lines a sandbox has written so far, without those that are metrics.
 pub fn lines(sandbox: &Sandbox) -> Vec<Value> {
+    let mut lines = written(sandbox);
+    lines.retain(|line| line.get("_aws").is_none());
+    lines
+}
+
+/// The lines in the embedded metric format.
+pub fn metrics(sandbox: &Sandbox) -> Vec<Value> {
+    let mut lines = written(sandbox);
+    lines.retain(|line| line.get("_aws").is_some());
+    lines
+}
+
+/// Every line on standard output; one that is not JSON fails the test.
+fn written(sandbox: &Sandbox) -> Vec<Value> {
     let text = sandbox.stdout();
     let parsed = text
         .lines()

@@ -129,6 +129,11 @@ fn the_edge_knows_no_sql_and_sends_no_requests() {
             "functions depends on {forbidden}"
         );
     }
+    let program = read("functions/ops/Cargo.toml");
+    assert!(
+        !program.contains("sqlx") && !program.contains("reqwest"),
+        "ops has SQL or HTTP of its own"
+    );
     let simulator = read("tests/simulator/Cargo.toml");
     assert!(
         !simulator.contains("shared.workspace"),
@@ -170,6 +175,7 @@ fn files_say_what_they_are_for_and_are_not_too_long() {
     for (file, text) in sources(&[
         "shared/src",
         "functions/src",
+        "functions/ops/src",
         "tests/harness/src",
         "tests/simulator/src",
         "tests/it/src",

@@ -1,0 +1,255 @@
+//! `ops doctor`: what is configured, reachable and allowed, a line for each thing, and what to do about what is not.
+//!
+//! Goes on after the first fault: the second one may be the cause of it. Asks DigitalOcean one question per token, whose
+//! account it opens. It changes nothing, and refuses to print a secret or any part of one: a token is known by its
+//! fingerprint, as in `token_budgets`.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use secrecy::ExposeSecret;
+use shared::auth::Verifier;
+use shared::config::{Environment, Purpose};
+use shared::database::{self, Examination, Pool};
+use shared::digitalocean::Client;
+use shared::inventory;
+use shared::secrets::Secrets;
+
+use crate::End;
+
+/// A secret this long is as strong as HS512 is; Guardian's generator makes one.
+const STRONG_SECRET: usize = 64;
+/// Tokens are taken to the second, so clocks may not be further apart than a person waits.
+const LARGEST_SKEW: i64 = 5;
+
+/// What has been said so far, and whether it was good.
+#[derive(Default)]
+struct Findings {
+    bad: usize,
+}
+
+impl Findings {
+    fn good(&mut self, what: &str, said: impl AsRef<str>) {
+        println!("ok    {what:<13} {}", said.as_ref());
+    }
+
+    /// Worth a look, and no reason to stop.
+    fn odd(&mut self, what: &str, said: impl AsRef<str>) {
+        println!("odd   {what:<13} {}", said.as_ref());
+    }
+
+    fn bad(&mut self, what: &str, said: impl AsRef<str>) {
+        self.bad += 1;
+        println!("BAD   {what:<13} {}", said.as_ref());
+    }
+}
+
+pub(crate) async fn look() -> End {
+    let (mut findings, secrets) = (Findings::default(), Secrets::default());
+    let pool = look_at_database(&mut findings, &secrets).await;
+    look_at_tokens(&mut findings, &secrets, pool.as_ref()).await;
+    look_at_guardian(&mut findings, &secrets).await;
+    match findings.bad {
+        0 => End::Well,
+        faults => {
+            println!("{faults} things are wrong");
+            End::Badly
+        }
+    }
+}
+
+async fn look_at_database(findings: &mut Findings, secrets: &Secrets) -> Option<Pool> {
+    let config = match Environment::process().migrate() {
+        Ok(config) => config,
+        Err(error) => {
+            findings.bad("database", error.to_string());
+            return None;
+        }
+    };
+    let pool = match database::options(&config, secrets).await {
+        Ok(options) => database::pool(options),
+        Err(error) => {
+            findings.bad("database", error.to_string());
+            return None;
+        }
+    };
+    let found = match database::examine(&pool).await {
+        Ok(found) => found,
+        Err(error) => {
+            findings.bad("database", error.to_string());
+            return None;
+        }
+    };
+    findings.good(
+        "database",
+        format!("Postgres {}, login {}", found.server, found.login),
+    );
+    match database::check_schema(&pool).await {
+        Ok(()) => findings.good(
+            "schema",
+            format!("version {} or newer", database::newest_migration()),
+        ),
+        Err(error) => findings.bad("schema", error.to_string()),
+    }
+    roles(findings, &found);
+    clock(findings, found.now);
+    Some(pool)
+}
+
+fn roles(findings: &mut Findings, found: &Examination) {
+    if found.roles_missing.is_empty() {
+        let member = if found.member_of.is_empty() {
+            "none".to_owned()
+        } else {
+            found.member_of.join(", ")
+        };
+        findings.good("roles", format!("all there; the login is a member of: {member}"));
+    } else {
+        let missing = found.roles_missing.join(", ");
+        findings.bad(
+            "roles",
+            format!("{missing} missing: run ops migrate as the owner of the database"),
+        );
+    }
+    if found.sees_past_row_security {
+        findings.odd(
+            "login",
+            "row-level security does not hold it: right for an owner, wrong for a Lambda",
+        );
+    }
+    match (
+        found.unguarded_tables.as_slice(),
+        found.rewriters.as_slice(),
+        found.append_only,
+    ) {
+        ([], [], true) => findings.good("guards", "row-level security on every table, events append-only"),
+        (tables, rewriters, append_only) => {
+            if !tables.is_empty() {
+                findings.bad(
+                    "guards",
+                    format!("no forced row-level security on: {}", tables.join(", ")),
+                );
+            }
+            if !rewriters.is_empty() {
+                findings.bad("guards", format!("may rewrite events: {}", rewriters.join(", ")));
+            }
+            if !append_only {
+                findings.bad(
+                    "guards",
+                    "the triggers that keep events append-only are not there or not on",
+                );
+            }
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this machine's clock is what is looked at"
+)]
+fn clock(findings: &mut Findings, theirs: DateTime<Utc>) {
+    let skew = (Utc::now() - theirs).num_milliseconds();
+    let said = format!("this machine is {skew} ms ahead of the database");
+    if skew.abs() > LARGEST_SKEW * 1_000 {
+        findings.bad("clock", format!("{said}: tokens are refused early or taken late"));
+    } else {
+        findings.good("clock", said);
+    }
+}
+
+/// Each purpose; each token is asked about once, however many purposes share it.
+async fn look_at_tokens(findings: &mut Findings, secrets: &Secrets, pool: Option<&Pool>) {
+    let mut asked: BTreeMap<String, &'static str> = BTreeMap::new();
+    let mut mirrored = None;
+    if let Some(pool) = pool {
+        mirrored = inventory::mirrored_team(pool).await.ok().flatten();
+    }
+    for purpose in Purpose::ALL {
+        let what = purpose.name();
+        let config = match Environment::process().worker(purpose) {
+            Ok(config) => config.digitalocean,
+            Err(error) => {
+                findings.bad(what, error.to_string());
+                continue;
+            }
+        };
+        let host = config.base_url.host_str().unwrap_or_default().to_owned();
+        let session = match Client::new(&config, secrets.clone()) {
+            Ok(client) => client.open(false).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        let session = match session {
+            Ok(session) => session,
+            Err(error) => {
+                findings.bad(what, error);
+                continue;
+            }
+        };
+        let fingerprint = session.fingerprint();
+        if let Some(first) = asked.get(&fingerprint) {
+            findings.good(what, format!("token {fingerprint}, the same as {first}'s"));
+            continue;
+        }
+        let account = session.account(now()).await.map_err(|error| error.to_string());
+        match &account {
+            Ok(team)
+                if mirrored
+                    .as_ref()
+                    .is_some_and(|mirrored| *mirrored != team.team_id) =>
+            {
+                findings.bad(
+                    what,
+                    format!(
+                        "token {fingerprint} opens team {} at {host}, and another one is mirrored",
+                        team.team_id
+                    ),
+                )
+            }
+            Ok(team) => findings.good(
+                what,
+                format!(
+                    "token {fingerprint} opens team {} ({}) at {host}",
+                    team.team_name, team.team_id
+                ),
+            ),
+            Err(error) => findings.bad(what, format!("token {fingerprint} at {host}: {error}")),
+        }
+        asked.insert(fingerprint, what);
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "only turns relative times of an answer into absolute ones"
+)]
+fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+async fn look_at_guardian(findings: &mut Findings, secrets: &Secrets) {
+    let config = match Environment::process().api() {
+        Ok(config) => config,
+        Err(error) => {
+            findings.odd("jwt secret", format!("only the API needs it: {error}"));
+            return;
+        }
+    };
+    let secret = match secrets.get(&config.guardian).await {
+        Ok(secret) => secret,
+        Err(error) => {
+            findings.bad("jwt secret", error.to_string());
+            return;
+        }
+    };
+    let length = secret.expose_secret().len();
+    match Verifier::new(&secret, config.tokens) {
+        Err(error) => findings.bad("jwt secret", error.to_string()),
+        Ok(_) if length < STRONG_SECRET => {
+            findings.odd(
+                "jwt secret",
+                format!("{length} bytes; HS512 is as strong as it looks from {STRONG_SECRET} on"),
+            );
+        }
+        Ok(_) => findings.good("jwt secret", format!("{length} bytes")),
+    }
+}
