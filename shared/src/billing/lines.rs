@@ -128,6 +128,8 @@ pub(super) async fn replace(
         }
     }
     replaced.matched += write(&mut transaction, header, &mut batch).await?;
+    let doubted = doubt(&mut transaction, header).await?;
+    replaced.matched = replaced.matched.saturating_sub(doubted);
     let count = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     sqlx::query!(
         "UPDATE cloud_invoices SET ingest_status = 'ingested', csv_sha256 = $2, line_count = $3, lines_total = $4,
@@ -259,6 +261,29 @@ impl Rows {
     }
 }
 
+/// One thing is not charged twice for one time: where two lines of a product claim the same resource at once, those
+/// that had only a name to go by are of somebody that the mirror does not know. Answers how many lines of resources
+/// lost their match. (Wholes have many lines, and are not meant.)
+async fn doubt(connection: &mut PgConnection, header: &Header) -> Result<u32, sqlx::Error> {
+    let doubted = sqlx::query_scalar!(
+        r#"WITH doubted AS (
+               UPDATE cloud_cost_lines l SET cloud_resource_id = NULL, match_rule = NULL
+               WHERE l.cloud_invoice_id = $1 AND l.match_rule IN ('name', 'backup_parent') AND EXISTS (
+                   SELECT FROM cloud_cost_lines o
+                   WHERE o.cloud_resource_id = l.cloud_resource_id AND o.cloud_invoice_id = l.cloud_invoice_id
+                     AND o.line_no <> l.line_no AND o.product = l.product
+                     AND (o.ends_at IS NULL OR l.starts_at IS NULL OR l.starts_at < o.ends_at)
+                     AND (l.ends_at IS NULL OR o.starts_at IS NULL OR o.starts_at < l.ends_at))
+               RETURNING class
+           )
+           SELECT count(*) AS "doubted!" FROM doubted WHERE class = 'resource'"#,
+        header.id
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(u32::try_from(doubted).unwrap_or(0))
+}
+
 /// Looks again for the resources of an invoice's unmatched lines: the inventory may know more than it did. Answers
 /// how many were found.
 pub(super) async fn rematch(connection: &mut PgConnection, header: &Header) -> Result<u32, sqlx::Error> {
@@ -319,7 +344,9 @@ pub(super) async fn rematch(connection: &mut PgConnection, header: &Header) -> R
         .execute(&mut *connection)
         .await?;
     }
-    if of_resources > 0 {
+    let doubted = doubt(connection, header).await?;
+    let of_resources = of_resources - i32::try_from(doubted).unwrap_or(0);
+    if of_resources != 0 {
         sqlx::query!(
             "UPDATE cloud_invoices SET matched_lines = matched_lines + $2 WHERE id = $1",
             header.id,
@@ -328,7 +355,7 @@ pub(super) async fn rematch(connection: &mut PgConnection, header: &Header) -> R
         .execute(&mut *connection)
         .await?;
     }
-    Ok(found)
+    Ok(found.saturating_sub(doubted))
 }
 
 #[cfg(test)]
