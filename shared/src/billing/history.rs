@@ -192,10 +192,12 @@ pub(super) fn is_uuid(text: &str) -> bool {
 /// The month that an invoice bills: what the list says, else its description, else the month before it was issued.
 /// An invoice of the middle of a month was issued because usage had passed a threshold, and bills that month.
 fn period(listed: Option<&str>, description: &str, issued_at: DateTime<Utc>) -> NaiveDate {
-    let said = listed.and_then(|text| NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d").ok());
+    let month = |text: &str| NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d").ok();
+    let said = listed.and_then(month);
     let told = || {
-        let month = description.split(" for ").nth(1)?;
-        NaiveDate::parse_from_str(&format!("1 {month}"), "%d %B %Y").ok()
+        let told = description.split(" for ").nth(1)?;
+        let worded = NaiveDate::parse_from_str(&format!("1 {told}"), "%d %B %Y").ok();
+        worded.or_else(|| month(told))
     };
     let issued = issued_at.date_naive();
     let first = issued.with_day(1).unwrap_or(issued);
@@ -261,6 +263,7 @@ mod tests {
             ),
             (None, "Invoice", "2018-06-01T08:44:38Z", "2018-05-01"),
             (None, "Invoice", "2018-01-02T00:00:00Z", "2017-12-01"),
+            (None, "Invoice for 2018-05", "2018-06-17T08:44:38Z", "2018-05-01"),
             (None, "Invoice for somebody", "2018-06-17T08:44:38Z", "2018-06-01"),
         ] {
             assert_eq!(

@@ -185,6 +185,50 @@ async fn reused_names_are_never_matched_wrongly() {
     }
 }
 
+/// A namesake that the mirror has never seen is charged beside the one that it knows: by name alone it is neither's.
+#[tokio::test]
+async fn nobody_is_charged_twice_for_one_time() {
+    let books = Books::empty().await;
+    let made = books
+        .stage
+        .sim
+        .create("droplets", json!({"name": "double"}))
+        .unwrap();
+    let id = made["id"].to_string();
+    books.stage.sync().await;
+    let (start, middle, end) = (
+        "2026-12-01T00:00:00Z",
+        "2026-12-09T12:30:00Z",
+        "2027-01-01T00:00:00Z",
+    );
+    for (invoice, rows, matched) in [
+        (
+            "beside",
+            [
+                row("double", &id, start, end),
+                row("double", "401", start, middle),
+            ],
+            0,
+        ),
+        (
+            "resized",
+            [row("double", &id, start, middle), row("double", &id, middle, end)],
+            2,
+        ),
+    ] {
+        books.bill(json!({"uuid": invoice, "period": "2026-12", "rows": rows}));
+        books.history().await;
+        withhold(&books, invoice);
+        ingest(&books, invoice).await;
+        assert_eq!(books.judge(invoice).await.1, matched, "{invoice}");
+        assert_eq!(books.header(invoice).await["matched_lines"], matched, "{invoice}");
+        // Looking again changes nothing about it.
+        books.history().await;
+        assert_eq!(books.judge(invoice).await.1, matched, "{invoice}");
+        assert_eq!(books.header(invoice).await["matched_lines"], matched, "{invoice}");
+    }
+}
+
 /// The inventory grows after the invoice was ingested: only the match changes.
 #[tokio::test]
 async fn looking_again_touches_only_the_match() {
