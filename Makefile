@@ -21,10 +21,10 @@ run: bins ## the whole stack on this machine, until Ctrl-C; DO=live mirrors the 
 	@exec $(HARNESS) run $(if $(DO),--do $(DO))
 
 test: bins ## every test, as CI runs them; TEST=name for some of them
-	@exec $(HARNESS) with-services -- cargo test --workspace --lib --test "*" $(TEST)
+	@exec $(HARNESS) with-services -- cargo test --workspace --no-fail-fast --lib --test "*" $(TEST)
 
 prove: bins ## the long proofs, with their seeds printed
-	@ARCADIA_PROVE=1 exec $(HARNESS) with-services -- cargo test --workspace --lib --test "*" -- --ignored --nocapture prove
+	@ARCADIA_PROVE=1 exec $(HARNESS) with-services -- cargo test --workspace --no-fail-fast --lib --test "*" -- --ignored --nocapture prove
 
 bench: bins ## measurements, on services of their own
 	@exec $(HARNESS) with-services -- cargo bench --package it
