@@ -45,13 +45,14 @@ pub(crate) async fn run(what: &[String]) -> Result<End, Trouble> {
     Ok(end)
 }
 
-/// The workers that a word means.
+/// The workers that a word means; `all` are those of the mirror, which need nothing but a database and a token.
 fn named(word: &str) -> Vec<&'static Worker> {
+    let mirrors = |worker: &Worker| matches!(worker.job, Job::Kinds(_) | Job::Projects);
     let keeps = |worker: &Worker| match worker.job {
         Job::Kinds(kinds) => kinds.iter().any(|kind| kind.name == word),
         _ => word == PROJECT.name && worker.name == sync::PROJECTS.name,
     };
-    let meant = |worker: &&&'static Worker| word == "all" || worker.name == word || keeps(worker);
+    let meant = |worker: &&&'static Worker| (word == "all" && mirrors(worker)) || worker.name == word || keeps(worker);
     WORKERS.iter().filter(meant).copied().collect()
 }
 
