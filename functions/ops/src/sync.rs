@@ -52,7 +52,9 @@ fn named(word: &str) -> Vec<&'static Worker> {
         Job::Kinds(kinds) => kinds.iter().any(|kind| kind.name == word),
         _ => word == PROJECT.name && worker.name == sync::PROJECTS.name,
     };
-    let meant = |worker: &&&'static Worker| (word == "all" && mirrors(worker)) || worker.name == word || keeps(worker);
+    let meant = |worker: &&&'static Worker| {
+        (word == "all" && mirrors(worker)) || worker.name == word || keeps(worker)
+    };
     WORKERS.iter().filter(meant).copied().collect()
 }
 

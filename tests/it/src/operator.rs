@@ -161,6 +161,7 @@ async fn the_doctor_names_what_is_wrong_and_goes_on() {
         .set_token(&Token::new("sync-1", "canary_rotated_away"));
     let changes = [
         ("DO_TOKEN_SECRET_ARN_BILLING", secret.as_str()),
+        ("INGEST_QUEUE_URL", "http://127.0.0.1:1/queue"),
         ("DO_TOKEN_SECRET_ARN_SYNC_SLOW", "no-such-secret"),
         ("GUARDIAN_SECRET_KEY", "canary_short"),
     ];
