@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::Error;
 use super::plan::Row;
-use crate::kinds::{Kind, PROVIDER, Sighting};
+use crate::kinds::{PROVIDER, Sighting};
 
 /// Which rung of the ladder decided; the order is the ladder's, worst first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,9 +90,9 @@ impl Attribution {
 
 /// What a thing says about itself; what it leaves unsaid now is what it said before.
 pub(super) struct Claim<'a> {
-    provider_id: &'a str,
-    project_id: Option<&'a str>,
-    parent: Option<(&'a str, &'a str)>,
+    pub(super) provider_id: &'a str,
+    pub(super) project_id: Option<&'a str>,
+    pub(super) parent: Option<(&'a str, &'a str)>,
 }
 
 impl<'a> Claim<'a> {
@@ -118,7 +118,7 @@ impl<'a> Claim<'a> {
 /// those of `membership::reattribute`, which climbs them for rows.
 pub(super) async fn resolve(
     door: &mut Transaction<'_, Postgres>,
-    kind: &'static Kind,
+    kind: &str,
     claims: &[Claim<'_>],
 ) -> Result<BTreeMap<String, Attribution>, Error> {
     let ids: Vec<&str> = claims.iter().map(|claim| claim.provider_id).collect();
@@ -146,7 +146,7 @@ pub(super) async fn resolve(
                      WHEN parent.id IS NOT NULL THEN 'parent' END AS rule) want
            WHERE want.rule IS NOT NULL"#,
         PROVIDER,
-        kind.name,
+        kind,
         &ids as _,
         &projects as _,
         &parent_kinds as _,

@@ -388,7 +388,7 @@ async fn upsert(
         .iter()
         .map(|sighting| Claim::of(sighting, stored.get(&sighting.provider_id)))
         .collect();
-    let attributions = attribution::resolve(door, kind, &claims).await?;
+    let attributions = attribution::resolve(door, kind.name, &claims).await?;
     let mut changes = Vec::new();
     for sighting in sightings {
         let attribution = attributions.get(&sighting.provider_id);

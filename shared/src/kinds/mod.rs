@@ -57,7 +57,8 @@ use crate::digitalocean::listing::Collection;
 /// The provider whose account is mirrored. A column everywhere, because there may be a second one some day.
 pub const PROVIDER: &str = "digitalocean";
 
-/// Every kind: what costs most first.
+/// Every kind: those with a worker of their own and those that only projects' members tell of, then the long tail; of
+/// both, what costs most first.
 pub static CATALOGUE: &[&Kind] = &[
     &droplet::DROPLET,
     &volume::VOLUME,
@@ -96,6 +97,12 @@ pub static CATALOGUE: &[&Kind] = &[
     &ssh_key::SSH_KEY,
     &spaces_key::SPACES_KEY,
 ];
+
+/// How many come before the long tail.
+const BEFORE_THE_LONG_TAIL: usize = 12;
+
+/// The kinds that share one worker.
+pub static LONG_TAIL: &[&Kind] = CATALOGUE.split_at(BEFORE_THE_LONG_TAIL).1;
 
 /// One kind of cloud thing.
 #[derive(Debug)]

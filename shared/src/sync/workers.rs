@@ -5,11 +5,8 @@
 
 use crate::config::Purpose;
 use crate::kinds::{
-    Kind, addon, alert_policy, app, autoscale_pool, byoip_prefix, cdn_endpoint, certificate,
-    container_registry, custom_image, db_replica, dedicated_inference, dns_zone, droplet, droplet_backup,
-    firewall, floating_ip, functions_namespace, genai_agent, k8s_cluster, k8s_node_pool, knowledge_base,
-    load_balancer, managed_db, nat_gateway, nfs_share, partner_attachment, reserved_ipv6, snapshot,
-    spaces_key, ssh_key, uptime_check, vector_db, volume, vpc, vpc_peering,
+    self, Kind, app, dns_zone, droplet, droplet_backup, firewall, floating_ip, k8s_cluster, load_balancer,
+    managed_db, snapshot, volume,
 };
 
 /// One worker: a Lambda, a lane, a job.
@@ -72,36 +69,8 @@ pub static APPS: Worker = full("sync-apps", &[&app::APP]);
 pub static SNAPSHOTS: Worker = slow("sync-snapshots", &[&snapshot::SNAPSHOT]);
 /// `sync-backups`.
 pub static BACKUPS: Worker = slow("sync-backups", &[&droplet_backup::DROPLET_BACKUP]);
-/// `sync-long-tail`: everything that has no worker of its own, what costs most first.
-pub static LONG_TAIL: Worker = slow(
-    "sync-long-tail",
-    &[
-        &db_replica::DB_REPLICA,
-        &k8s_node_pool::K8S_NODE_POOL,
-        &autoscale_pool::AUTOSCALE_POOL,
-        &custom_image::CUSTOM_IMAGE,
-        &nat_gateway::NAT_GATEWAY,
-        &nfs_share::NFS_SHARE,
-        &container_registry::CONTAINER_REGISTRY,
-        &dedicated_inference::DEDICATED_INFERENCE,
-        &genai_agent::GENAI_AGENT,
-        &knowledge_base::KNOWLEDGE_BASE,
-        &vector_db::VECTOR_DB,
-        &addon::ADDON,
-        &functions_namespace::FUNCTIONS_NAMESPACE,
-        &byoip_prefix::BYOIP_PREFIX,
-        &reserved_ipv6::RESERVED_IPV6,
-        &partner_attachment::PARTNER_ATTACHMENT,
-        &vpc::VPC,
-        &vpc_peering::VPC_PEERING,
-        &cdn_endpoint::CDN_ENDPOINT,
-        &certificate::CERTIFICATE,
-        &uptime_check::UPTIME_CHECK,
-        &alert_policy::ALERT_POLICY,
-        &ssh_key::SSH_KEY,
-        &spaces_key::SPACES_KEY,
-    ],
-);
+/// `sync-long-tail`: everything that has no worker of its own.
+pub static LONG_TAIL: Worker = slow("sync-long-tail", kinds::LONG_TAIL);
 
 /// Every worker; a test holds it against the binaries and the template.
 pub static WORKERS: &[&Worker] = &[

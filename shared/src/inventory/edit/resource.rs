@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{Edit, EditError, Edited, Stop, enter};
 use crate::database::Pool;
 use crate::inventory::apply::{self, Move};
-use crate::inventory::attribution::{Attribution, Rule};
+use crate::inventory::attribution::{self, Attribution, Claim, Rule};
 use crate::inventory::membership;
 use crate::inventory::plan::change;
 use crate::inventory::read::history::{self, Event};
@@ -85,35 +85,21 @@ async fn write(pool: &Pool, id: Uuid, tenant: Option<&str>, edit: &Edit<'_>) -> 
 /// What the ladder says without the operator. The fallback's rung is not there: only a complete pass over all projects
 /// can say that something is in none.
 async fn climbed(door: &mut Transaction<'_, Postgres>, id: Uuid) -> Result<Attribution, Stop> {
-    let found = sqlx::query!(
-        r#"SELECT want.project, want.tenant, want.rule AS "rule!"
-           FROM cloud_resources r
-           LEFT JOIN cloud_projects item
-                ON item.provider = r.provider AND item.provider_id = r.attrs->>'project_id' AND item.deleted_at IS NULL
-           LEFT JOIN cloud_project_members m
-                ON m.provider = r.provider AND m.kind = r.kind AND m.provider_id = r.provider_id
-           LEFT JOIN cloud_projects member ON member.id = m.cloud_project_id AND member.deleted_at IS NULL
-           LEFT JOIN cloud_resources parent
-                ON parent.provider = r.provider AND parent.kind = r.attrs->'parent'->>'kind'
-                   AND parent.provider_id = r.attrs->'parent'->>'id' AND parent.attribution <> 'none'
-           LEFT JOIN cloud_projects its ON its.id = parent.cloud_project_id AND parent.attribution <> 'operator'
-           CROSS JOIN LATERAL (SELECT
-                CASE WHEN item.id IS NOT NULL THEN item.id WHEN member.id IS NOT NULL THEN member.id
-                     ELSE parent.cloud_project_id END AS project,
-                CASE WHEN item.id IS NOT NULL THEN item.tenant_id WHEN member.id IS NOT NULL THEN member.tenant_id
-                     WHEN its.id IS NOT NULL THEN its.tenant_id ELSE parent.tenant_id END AS tenant,
-                CASE WHEN item.id IS NOT NULL THEN 'item' WHEN member.id IS NOT NULL THEN 'membership'
-                     WHEN parent.id IS NOT NULL THEN 'parent' ELSE 'none' END AS rule) want
-           WHERE r.id = $1"#,
+    let row = sqlx::query!(
+        "SELECT kind, provider_id, attrs->>'project_id' AS project_id, attrs->'parent'->>'kind' AS parent_kind,
+                attrs->'parent'->>'id' AS parent_id
+         FROM cloud_resources WHERE id = $1",
         id
     )
     .fetch_one(&mut **door)
     .await?;
-    Ok(Attribution {
-        cloud_project_id: found.project,
-        tenant_id: found.tenant,
-        rule: Rule::named(&found.rule).unwrap_or_default(),
-    })
+    let claim = Claim {
+        provider_id: &row.provider_id,
+        project_id: row.project_id.as_deref(),
+        parent: row.parent_kind.as_deref().zip(row.parent_id.as_deref()),
+    };
+    let mut found = attribution::resolve(door, &row.kind, &[claim]).await?;
+    Ok(found.remove(&row.provider_id).unwrap_or_default())
 }
 
 async fn item(door: &mut Transaction<'_, Postgres>, id: Uuid) -> Result<Item, sqlx::Error> {
