@@ -108,6 +108,8 @@ pub struct Walk<'a> {
     queue: VecDeque<u32>,
     failures: BTreeMap<u32, usize>,
     total: Option<u64>,
+    /// Items of a full page: some services give fewer than they are asked for.
+    per_page: u64,
     ids: BTreeSet<String>,
     /// Items that are not of the kind, and parents of those that are.
     others: BTreeSet<String>,
@@ -129,6 +131,7 @@ impl<'a> Walk<'a> {
             queue: VecDeque::from([1]),
             failures: BTreeMap::new(),
             total: None,
+            per_page: u64::from(PER_PAGE),
             ids: BTreeSet::new(),
             others: BTreeSet::new(),
             items: 0,
@@ -351,7 +354,10 @@ impl<'a> Walk<'a> {
             }
             Some(_) => {}
         }
-        let per_page = u64::from(PER_PAGE);
+        if page == 1 && size > 0 && next.is_some() {
+            self.per_page = (size as u64).min(self.per_page);
+        }
+        let per_page = self.per_page;
         let pages = total.div_ceil(per_page).max(1);
         if page == 1 {
             let last = u32::try_from(pages).unwrap_or(u32::MAX);

@@ -9,6 +9,7 @@ mod collection;
 mod error;
 pub mod listing;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -212,11 +213,17 @@ impl Session {
     }
 
     /// Asks for one thing by its own path. A 404 counts only in DigitalOcean's own shape: a proxy in between
-    /// proves nothing.
+    /// proves nothing. Where a field tells the kind (`told_apart_by`), what is there as another kind is gone as this one: a
+    /// backup can be made a snapshot, under the same id.
     ///
     /// # Errors
     /// A 429: it says nothing about the thing, and more of the same would only be refused too.
-    pub async fn prove(&self, path: &str, now: DateTime<Utc>) -> Result<Proof, Error> {
+    pub async fn prove(
+        &self,
+        path: &str,
+        told_apart_by: Option<(&str, &str)>,
+        now: DateTime<Utc>,
+    ) -> Result<Proof, Error> {
         #[derive(Deserialize)]
         struct Refusal {
             id: String,
@@ -227,7 +234,14 @@ impl Session {
             Ok((StatusCode::TOO_MANY_REQUESTS, headers, _)) => {
                 return Err(too_many(&headers, reset(&headers, now), now));
             }
-            Ok((StatusCode::OK, headers, _)) if is_json(&headers) => Proof::Alive,
+            Ok((StatusCode::OK, headers, body)) if is_json(&headers) => match told_apart_by {
+                None => Proof::Alive,
+                Some((field, value)) => match said(&body, field) {
+                    Some(found) if found == value => Proof::Alive,
+                    Some(_) => Proof::Gone,
+                    None => Proof::Unknown,
+                },
+            },
             Ok((StatusCode::NOT_FOUND, _, body)) => match serde_json::from_slice::<Refusal>(&body) {
                 Ok(refusal) if refusal.id.eq_ignore_ascii_case("not_found") => Proof::Gone,
                 _ => Proof::Unknown,
@@ -298,6 +312,13 @@ impl Session {
             }
         }
     }
+}
+
+/// What a field of the one thing in an answer says: `{"image": {"type": …}}`.
+fn said(body: &[u8], field: &str) -> Option<String> {
+    let answer: BTreeMap<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+    let mut things = answer.values().filter_map(|thing| thing.get(field));
+    things.next()?.as_str().map(str::to_owned)
 }
 
 /// What a status other than success means.

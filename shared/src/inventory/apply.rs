@@ -13,7 +13,7 @@ use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
 use super::plan::{Absence, Change, Marker, Verdict, Written};
-use super::{Actor, Error};
+use super::{Actor, BATCH, Error};
 use crate::digitalocean::listing::CompleteListing;
 use crate::kinds::{Kind, PROVIDER};
 
@@ -353,31 +353,31 @@ pub(super) async fn mark(
     absence: &Absence,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let again = absence.suspected && marker.suspect_fingerprint == Some(absence.fingerprint);
-    let (since, count) = match (absence.suspected, again) {
-        (false, _) => (None, 0),
-        (true, true) => (marker.suspect_since, marker.suspect_count.saturating_add(1)),
-        (true, false) => (Some(now), 1),
-    };
-    let suspicion = absence.suspected.then_some(absence.fingerprint_after);
-    // The operator's release follows the state that it released: tombstones make it smaller, nothing else may.
-    let release =
-        (marker.released_fingerprint == Some(absence.fingerprint)).then_some(absence.fingerprint_after);
     let believed = absence.verdict == Verdict::Complete;
+    let (since, count) = match (believed, marker.suspect_since) {
+        (true, _) => (None, 0),
+        (false, None) => (Some(now), 1),
+        (false, since) => (since, marker.suspect_count.saturating_add(1)),
+    };
+    // The operator's word is about things, and is done with when the last of them is back or has its tombstone.
+    let suspects = absence.suspects.iter();
+    let released = suspects
+        .filter_map(|id| marker.suspects.get(id))
+        .any(|suspect| suspect.released);
     let size = i32::try_from(listing.ids().len()).unwrap_or(i32::MAX);
     sqlx::query!(
         "INSERT INTO sync_markers AS m (provider, kind, last_attempt_at, verdict, error, last_complete_at,
-                last_complete_size, suspect_since, suspect_fingerprint, suspect_count, released_fingerprint)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL)
+                last_complete_size, suspect_since, suspect_count)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          ON CONFLICT (provider, kind) DO UPDATE
          SET last_attempt_at = excluded.last_attempt_at, verdict = excluded.verdict, error = excluded.error,
              last_complete_at = COALESCE(excluded.last_complete_at, m.last_complete_at),
              last_complete_size = COALESCE(excluded.last_complete_size, m.last_complete_size),
-             suspect_since = excluded.suspect_since, suspect_fingerprint = excluded.suspect_fingerprint,
-             suspect_count = excluded.suspect_count, released_fingerprint = $11::bigint,
-             released_by = CASE WHEN $11::bigint IS NULL THEN NULL ELSE m.released_by END,
-             released_at = CASE WHEN $11::bigint IS NULL THEN NULL ELSE m.released_at END,
-             released_until = CASE WHEN $11::bigint IS NULL THEN NULL ELSE m.released_until END",
+             suspect_since = excluded.suspect_since, suspect_count = excluded.suspect_count,
+             released_by = CASE WHEN $10 THEN m.released_by END,
+             released_at = CASE WHEN $10 THEN m.released_at END,
+             released_until = CASE WHEN $10 THEN m.released_until END,
+             released_reason = CASE WHEN $10 THEN m.released_reason END",
         PROVIDER,
         kind.name,
         listing.begun_at(),
@@ -386,12 +386,47 @@ pub(super) async fn mark(
         believed.then_some(listing.begun_at()),
         believed.then_some(size),
         since,
-        suspicion,
         count,
-        release
+        released
     )
     .execute(&mut **door)
     .await?;
+    suspect(door, kind, marker, &absence.suspects, now).await
+}
+
+/// Remembers who is under suspicion from now on, and forgets who no longer is.
+async fn suspect(
+    door: &mut Transaction<'_, Postgres>,
+    kind: &'static Kind,
+    marker: &Marker,
+    suspects: &[String],
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    if !marker.suspects.is_empty() {
+        sqlx::query!(
+            "DELETE FROM sync_suspects s WHERE s.provider = $1 AND s.kind = $2
+             AND NOT EXISTS (SELECT FROM unnest($3::text[]) AS t(provider_id) WHERE t.provider_id = s.provider_id)",
+            PROVIDER,
+            kind.name,
+            suspects
+        )
+        .execute(&mut **door)
+        .await?;
+    }
+    // In pieces: a statement has only so long.
+    for suspects in suspects.chunks(BATCH) {
+        sqlx::query!(
+            "INSERT INTO sync_suspects AS s (provider, kind, provider_id, since, listings)
+             SELECT $1, $2, t.provider_id, $4, 1 FROM unnest($3::text[]) AS t(provider_id)
+             ON CONFLICT (provider, kind, provider_id) DO UPDATE SET listings = s.listings + 1",
+            PROVIDER,
+            kind.name,
+            suspects,
+            now
+        )
+        .execute(&mut **door)
+        .await?;
+    }
     Ok(())
 }
 

@@ -130,6 +130,18 @@ pub async fn settle(
         assigned.push(member.assigned_at);
         statuses.push(member.status.clone());
     }
+    // A type that has been given a kind's name since.
+    sqlx::query!(
+        "UPDATE cloud_project_members m SET kind = t.kind, provider_id = t.provider_id
+         FROM unnest($2::text[], $3::text[], $4::text[]) AS t(urn, kind, provider_id)
+         WHERE m.provider = $1 AND m.urn = t.urn AND (m.kind, m.provider_id) <> (t.kind, t.provider_id)",
+        PROVIDER,
+        &urns,
+        &kinds,
+        &ids
+    )
+    .execute(&mut *door)
+    .await?;
     let members = sqlx::query!(
         "INSERT INTO cloud_project_members AS m (provider, urn, cloud_project_id, kind, provider_id, assigned_at, status)
          SELECT $1, t.urn, p.id, t.kind, t.provider_id, t.assigned_at, t.status
@@ -258,7 +270,8 @@ pub(super) async fn follow(
 }
 
 /// Writes attributions that are not what the ladder says now, a batch of them; answers how many. The operator's word
-/// is left alone, and a rung that says nothing is skipped, so that nothing is ever blanked.
+/// is left alone, and a rung that says nothing is skipped, so that nothing is ever blanked, but for what followed a parent
+/// that belongs to nobody any more: the operator has taken his word back.
 pub(super) async fn reattribute(
     door: &mut Transaction<'_, Postgres>,
     actor: Actor<'_>,
@@ -280,24 +293,27 @@ pub(super) async fn reattribute(
            LEFT JOIN cloud_projects member ON member.id = m.cloud_project_id AND member.deleted_at IS NULL
            LEFT JOIN cloud_resources parent
                 ON parent.provider = r.provider AND parent.kind = r.attrs->'parent'->>'kind'
-                   AND parent.provider_id = r.attrs->'parent'->>'id' AND parent.attribution <> 'none'
+                   AND parent.provider_id = r.attrs->'parent'->>'id'
            LEFT JOIN cloud_projects its ON its.id = parent.cloud_project_id AND parent.attribution <> 'operator'
            LEFT JOIN cloud_projects stays
                 ON stays.id = r.cloud_project_id AND r.attribution <> 'none' AND stays.deleted_at IS NULL
+                   AND (r.attribution <> 'parent' OR parent.attribution IS DISTINCT FROM 'none')
            LEFT JOIN cloud_projects last
                 ON last.id = (SELECT min(f.id::text)::uuid FROM cloud_projects f
                               WHERE f.provider = $1 AND f.name = $2 AND f.deleted_at IS NULL)
                    AND r.kind = ANY($3::text[]) AND r.first_seen_at <= $4
            CROSS JOIN LATERAL (SELECT
                 CASE WHEN item.id IS NOT NULL THEN item.id WHEN member.id IS NOT NULL THEN member.id
-                     WHEN parent.id IS NOT NULL THEN parent.cloud_project_id
+                     WHEN parent.attribution <> 'none' THEN parent.cloud_project_id
                      ELSE COALESCE(stays.id, last.id) END AS project,
                 CASE WHEN item.id IS NOT NULL THEN item.tenant_id WHEN member.id IS NOT NULL THEN member.tenant_id
-                     WHEN its.id IS NOT NULL THEN its.tenant_id WHEN parent.id IS NOT NULL THEN parent.tenant_id
+                     WHEN its.id IS NOT NULL THEN its.tenant_id
+                     WHEN parent.attribution <> 'none' THEN parent.tenant_id
                      WHEN stays.id IS NOT NULL THEN stays.tenant_id ELSE last.tenant_id END AS tenant,
                 CASE WHEN item.id IS NOT NULL THEN 'item' WHEN member.id IS NOT NULL THEN 'membership'
-                     WHEN parent.id IS NOT NULL THEN 'parent' WHEN stays.id IS NOT NULL THEN r.attribution
-                     WHEN last.id IS NOT NULL THEN 'fallback' END AS rule) want
+                     WHEN parent.attribution <> 'none' THEN 'parent' WHEN stays.id IS NOT NULL THEN r.attribution
+                     WHEN last.id IS NOT NULL THEN 'fallback'
+                     WHEN r.attribution = 'parent' AND parent.attribution = 'none' THEN 'none' END AS rule) want
            WHERE r.provider = $1 AND r.deleted_at IS NULL AND r.attribution <> 'operator' AND want.rule IS NOT NULL
              AND ($5::uuid IS NULL OR want.project = $5) AND ($6::uuid[] IS NULL OR r.id = ANY($6))
              AND (want.project, want.tenant, want.rule)

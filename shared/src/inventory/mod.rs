@@ -394,7 +394,7 @@ async fn upsert(
         let attribution = attributions.get(&sighting.provider_id);
         let change = match stored.get(&sighting.provider_id) {
             None => Some(plan::discovered(Uuid::now_v7(), sighting, attribution, now)),
-            Some(row) => plan::seen(row, sighting, attribution),
+            Some(row) => plan::seen(kind, row, sighting, attribution),
         };
         if let Some(change) = change {
             outcome.count(&change);

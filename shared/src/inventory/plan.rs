@@ -12,7 +12,8 @@
 //! | live, 2 strikes | no, proof Alive or Unknown | hold at 2 | none |
 //! | tombstoned | no | none | none |
 //!
-//! It reads no clock and no database, and strikes nothing when too much is missing at once: that is `suspect`.
+//! It reads no clock and no database. When too much is missing at once, that is `suspect`, and only those are struck who
+//! are believed to be gone: the operator has said so, or they have been missing for long enough.
 
 mod change;
 
@@ -22,15 +23,16 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Map, Value};
 use uuid::Uuid;
-use xxhash_rust::xxh3::Xxh3Default;
 
-pub use change::{Absence, Change, Content, Live, Marker, Population, Row, Tombstone, Verdict, Written};
+pub use change::{
+    Absence, Change, Content, Live, Marker, Population, Row, Suspect, Tombstone, Verdict, Written,
+};
 
 use super::attribution::Attribution;
 use super::{Proofs, delta};
 use crate::digitalocean::Proof;
 use crate::digitalocean::listing::CompleteListing;
-use crate::kinds::Sighting;
+use crate::kinds::{Kind, Sighting};
 
 /// A thing that was never seen before.
 pub fn discovered(
@@ -76,13 +78,23 @@ pub fn discovered(
 }
 
 /// A thing that is stored and was seen; `None` if nothing is to be written.
-pub fn seen(row: &Row, sighting: &Sighting, attribution: Option<&Attribution>) -> Option<Change> {
+pub fn seen(
+    kind: &Kind,
+    row: &Row,
+    sighting: &Sighting,
+    attribution: Option<&Attribution>,
+) -> Option<Change> {
     let struck = row.strikes > 0;
     let Some(before) = &row.content else {
         return struck.then_some(Change::Cleared { id: row.id });
     };
     let mut after = overlaid(before, sighting);
-    after.attribution = before.attribution.revised(attribution);
+    after.attribution = if row.deleted_at.is_some() && kind.reuses_ids {
+        // The name or address may be somebody else's by now: whose it was in its former life says nothing.
+        attribution.cloned().unwrap_or_default()
+    } else {
+        before.attribution.revised(attribution)
+    };
     let mut changes = differences(before, &after);
     let only_tags = changes.len() == 1 && changes.contains_key("tags");
     if let Some(deleted_at) = row.deleted_at {
@@ -132,38 +144,41 @@ pub fn absent(
         .notable
         .iter()
         .partition(|row| listing.ids().contains(&row.provider_id));
-    let before = fingerprint(missing.iter().copied());
     let mut changes: Vec<Change> = present
         .iter()
         .filter(|row| row.strikes > 0)
         .map(|row| Change::Cleared { id: row.id })
         .collect();
-    let suspicion = suspicion(live.size, missing.len(), listing.ids().len());
-    let suspected = suspicion.is_some();
-    let reason = suspicion.filter(|_| !is_released(live, marker, before, now));
+    // What is believed to be gone makes the rest neither more nor less suspect.
+    let (believed, doubted): (Vec<&Live>, Vec<&Live>) = missing
+        .iter()
+        .partition(|row| is_believed(row, live.by_urn_only, marker, now));
+    let known = live.size.saturating_sub(believed.len());
+    let reason = suspicion(known, doubted.len(), listing.ids().len(), live.by_urn_only);
+    let strikable = if reason.is_some() { &believed } else { &missing };
     let mut deleted = BTreeSet::new();
-    if reason.is_none() {
-        for row in &missing {
-            let change = struck(row, proofs, now, spacing);
-            if matches!(change, Some(Change::Deleted(_))) {
-                deleted.insert(row.id);
-            }
-            changes.extend(change);
+    for row in strikable {
+        let change = struck(row, proofs, now, spacing);
+        if matches!(change, Some(Change::Deleted(_))) {
+            deleted.insert(row.id);
         }
+        changes.extend(change);
     }
+    let suspects = missing
+        .iter()
+        .filter(|row| reason.is_some() || marker.suspects.contains_key(&row.provider_id))
+        .filter(|row| !deleted.contains(&row.id))
+        .map(|row| row.provider_id.clone());
     let verdict = if reason.is_some() {
         Verdict::Suspect
     } else {
         Verdict::Complete
     };
-    let fingerprint_after = fingerprint(missing.iter().copied().filter(|row| !deleted.contains(&row.id)));
     Absence {
         verdict,
-        reason,
         missing: missing.len(),
-        suspected,
-        fingerprint: before,
-        fingerprint_after,
+        suspects: suspects.collect(),
+        reason,
         changes,
     }
 }
@@ -219,38 +234,26 @@ fn struck(row: &Live, proofs: Option<&Proofs>, now: DateTime<Utc>, spacing: Dura
 }
 
 /// Too much at once is a lost scope or an outage until somebody, or time, says otherwise.
-fn suspicion(known: usize, missing: usize, listed: usize) -> Option<String> {
-    if known >= 3 && listed == 0 {
+fn suspicion(known: usize, missing: usize, listed: usize, by_urn_only: bool) -> Option<String> {
+    // Nothing but its members' absence would prove one of these gone, and a token that may not read them hides them all.
+    let few = if by_urn_only { 1 } else { 3 };
+    if missing > 0 && known >= few && listed == 0 {
         return Some(format!("the listing is empty and {known} were known"));
     }
     // missing / known >= 30%, without a fraction.
     (missing >= 5 && missing * 10 >= known * 3).then(|| format!("{missing} of {known} are missing at once"))
 }
 
-/// Released by the operator for this one state, or because it has been the same for long enough.
-fn is_released(live: &Population, marker: &Marker, fingerprint: i64, now: DateTime<Utc>) -> bool {
-    let by_operator = marker.released_fingerprint == Some(fingerprint)
-        && marker.released_until.is_none_or(|until| now <= until);
-    // This run is one of the four.
+/// Whether a row under suspicion is gone for all we know: the operator has said so, or four complete listings in a row,
+/// this one included, over at least an hour.
+fn is_believed(row: &Live, by_urn_only: bool, marker: &Marker, now: DateTime<Utc>) -> bool {
+    let Some(suspect) = marker.suspects.get(&row.provider_id) else {
+        return false;
+    };
+    let by_operator = suspect.released && suspect.released_until.is_none_or(|until| now <= until);
     // Nobody but the operator releases what only projects' members tell of: a scope that is lost stays lost.
-    let by_time = !live.by_urn_only
-        && marker.suspect_fingerprint == Some(fingerprint)
-        && marker.suspect_count >= 3
-        && marker
-            .suspect_since
-            .is_some_and(|since| now - since >= TimeDelta::hours(1));
+    let by_time = !by_urn_only && suspect.listings >= 3 && now - suspect.since >= TimeDelta::hours(1);
     by_operator || by_time
-}
-
-fn fingerprint<'a>(missing: impl Iterator<Item = &'a Live>) -> i64 {
-    let mut ids: Vec<&str> = missing.map(|row| row.provider_id.as_str()).collect();
-    ids.sort_unstable();
-    let mut hash = Xxh3Default::new();
-    for id in ids {
-        hash.update(id.as_bytes());
-        hash.update(&[0]);
-    }
-    hash.digest().cast_signed()
 }
 
 /// The row with what was seen laid over it: what was not said stays as it was.

@@ -11,7 +11,7 @@ use sqlx::{Postgres, Transaction};
 
 use super::Error;
 use super::attribution::{Attribution, Rule};
-use super::plan::{Content, Live, Marker, Population, Row};
+use super::plan::{Content, Live, Marker, Population, Row, Suspect};
 use crate::database::Pool;
 use crate::digitalocean::listing::CompleteListing;
 use crate::kinds::{Address, CATALOGUE, Kind, PROVIDER, Sighting, kind_named};
@@ -216,15 +216,37 @@ pub(super) async fn marker(
     door: &mut Transaction<'_, Postgres>,
     kind: &'static Kind,
 ) -> Result<Marker, Error> {
-    let marker = sqlx::query_as!(
-        Marker,
-        "SELECT last_complete_at, suspect_since, suspect_fingerprint, suspect_count, released_fingerprint,
-                released_until
-         FROM sync_markers WHERE provider = $1 AND kind = $2",
+    let row = sqlx::query!(
+        "SELECT last_complete_at, suspect_since, suspect_count FROM sync_markers WHERE provider = $1 AND kind = $2",
         PROVIDER,
         kind.name
     )
     .fetch_optional(&mut **door)
     .await?;
-    Ok(marker.unwrap_or_default())
+    let Some(row) = row else {
+        return Ok(Marker::default());
+    };
+    let suspects = sqlx::query!(
+        "SELECT provider_id, since, listings, released, released_until FROM sync_suspects
+         WHERE provider = $1 AND kind = $2",
+        PROVIDER,
+        kind.name
+    )
+    .fetch_all(&mut **door)
+    .await?;
+    let suspects = suspects.into_iter().map(|row| {
+        let suspect = Suspect {
+            since: row.since,
+            listings: row.listings,
+            released: row.released,
+            released_until: row.released_until,
+        };
+        (row.provider_id, suspect)
+    });
+    Ok(Marker {
+        last_complete_at: row.last_complete_at,
+        suspect_since: row.suspect_since,
+        suspect_count: row.suspect_count,
+        suspects: suspects.collect(),
+    })
 }

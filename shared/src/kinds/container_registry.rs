@@ -27,5 +27,6 @@ pub static CONTAINER_REGISTRY: Kind = Kind {
         ),
         Attr::instant("created_at"),
     ],
+    reuses_ids: true,
     ..PLAIN
 };

@@ -1,6 +1,7 @@
 //! Read replicas of managed databases, each listed under its cluster and billed apart from it.
 //!
 //! A replica without an id of its own goes by its cluster's and its name. Connections hold passwords and are left out.
+//! Caches have no replicas, and DigitalOcean refuses the question.
 
 use super::{Attr, Holds, Kind, Listing, PLAIN, Parent, Status};
 use crate::digitalocean::listing::Collection;
@@ -13,6 +14,7 @@ pub static DB_REPLICA: Kind = Kind {
         holds: Holds::Under {
             path: "/v2/databases/{parent}/replicas",
             root: "replicas",
+            except: Some(("engine", &["redis", "valkey"])),
         },
     }],
     by_id: Some("/v2/databases/{parent}/replicas/{name}"),

@@ -14,5 +14,6 @@ pub static DNS_ZONE: Kind = Kind {
     by_id: Some("/v2/domains/{id}"),
     id: "name",
     attrs: &[Attr::plain("ttl")],
+    reuses_ids: true,
     ..PLAIN
 };

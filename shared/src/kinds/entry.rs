@@ -60,6 +60,21 @@ pub fn read(
     }
 }
 
+/// Whether a parent has a collection of what is under it.
+pub fn has_some_under(holds: Holds, parent: &str) -> bool {
+    let Holds::Under {
+        except: Some((field, values)),
+        ..
+    } = holds
+    else {
+        return true;
+    };
+    let said = Item::of(parent)
+        .ok()
+        .and_then(|mut parent| parent.at(field).cloned());
+    !said.is_some_and(|said| said.as_str().is_some_and(|said| values.contains(&said)))
+}
+
 /// The children that a parent names, and the parent's id.
 ///
 /// # Errors

@@ -29,5 +29,6 @@ pub static FLOATING_IP: Kind = Kind {
     }],
     attrs: &[Attr::plain("project_id")],
     in_projects: true,
+    reuses_ids: true,
     ..PLAIN
 };

@@ -1,7 +1,8 @@
 //! Load balancers: regional, network and global ones (these have no region).
 //!
 //! Billed by `size_unit`, or by `size` in the three regions that never got units. Left out: the droplets behind it where a
-//! tag chooses them, everything of the region but its slug.
+//! tag chooses them, everything of the region but its slug. A Kubernetes cluster's own balancer is not told from others by
+//! anything in the item: without a tag, its droplets change, and make events, as the cluster's workers do.
 
 use super::{Attr, Kind, Listing, PLAIN, Status};
 use crate::digitalocean::listing::Collection;

@@ -132,6 +132,8 @@ pub struct Kind {
     pub attrs: &'static [Attr],
     /// Whether DigitalOcean keeps it in projects, so that the bootstrap project is its last resort.
     pub in_projects: bool,
+    /// Whether its id is a name or an address, which somebody else may be given when it is gone.
+    pub reuses_ids: bool,
 }
 
 /// A kind that says nothing yet: what the others fill in.
@@ -148,6 +150,7 @@ pub const PLAIN: Kind = Kind {
     parents: &[],
     attrs: &[],
     in_projects: false,
+    reuses_ids: false,
 };
 
 /// A collection that holds things of a kind.
@@ -179,6 +182,8 @@ pub enum Holds {
         path: &'static str,
         /// The key that holds the list.
         root: &'static str,
+        /// Parents that have none, and are not asked: this field says one of these.
+        except: Option<(&'static str, &'static [&'static str])>,
     },
 }
 
@@ -263,7 +268,8 @@ pub struct Attr {
     pub at: &'static str,
     /// How two values are compared.
     pub shape: Shape,
-    /// Left out where there is something at this path: then DigitalOcean sees to the field by itself.
+    /// Null where there is something at this path: then DigitalOcean sees to the field by itself. Where that place is hidden
+    /// it may be so, and nothing is said.
     pub unless: Option<&'static str>,
 }
 
@@ -323,7 +329,7 @@ impl Attr {
         }
     }
 
-    /// The same, left out where there is something at this path.
+    /// The same, null where there is something at this path.
     pub const fn unless(self, path: &'static str) -> Self {
         Self {
             unless: Some(path),
@@ -342,6 +348,14 @@ impl Kind {
             }
         }
         Some(path)
+    }
+
+    /// The field, and what it says, by which one of these is told from what else is in its list.
+    pub fn told_apart_by(&self) -> Option<(&'static str, &'static str)> {
+        self.listings.iter().find_map(|listing| match listing.holds {
+            Holds::Only { field, value } => Some((field, value)),
+            _ => None,
+        })
     }
 
     /// The kind of the catalogue with this name.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use super::project::PROJECT;
 use super::{Kind, PLAIN};
 
 /// More types than this at once are not types but garbage.
@@ -24,7 +25,8 @@ pub fn kind_named(name: &str) -> Option<&'static Kind> {
     let well_formed = name.len() <= LONGEST
         && name.bytes().all(plain)
         && name.starts_with(|first: char| first.is_ascii_lowercase());
-    if !well_formed {
+    // Projects are mirrored in a table of their own.
+    if !well_formed || name == PROJECT.name {
         return None;
     }
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -37,6 +39,7 @@ pub fn kind_named(name: &str) -> Option<&'static Kind> {
     let kind: &'static Kind = Box::leak(Box::new(Kind {
         name: Box::leak(name.to_owned().into_boxed_str()),
         region_at: Some("region"),
+        reuses_ids: true,
         ..PLAIN
     }));
     made.insert(name.to_owned(), kind);
@@ -56,7 +59,7 @@ mod tests {
             kind_named("droplet").unwrap(),
             Kind::named("droplet").unwrap()
         ));
-        for name in ["", "Big", "a-b", "1a", "_a", "a'", &"a".repeat(61)] {
+        for name in ["", "project", "Big", "a-b", "1a", "_a", "a'", &"a".repeat(61)] {
             assert!(kind_named(name).is_none(), "{name:?}");
         }
     }

@@ -27,5 +27,6 @@ pub static RESERVED_IPV6: Kind = Kind {
         at: "droplet.id",
     }],
     attrs: &[Attr::instant("reserved_at")],
+    reuses_ids: true,
     ..PLAIN
 };

@@ -17,7 +17,7 @@ use super::{Kind, Parent, Status};
 use crate::digitalocean::listing::Unreadable;
 
 /// Part of every hash. Raise it when reading changes in a way that must reach rows whose items did not change.
-const READING: u8 = 2;
+const READING: u8 = 3;
 
 /// What is known of parents from elsewhere: the child's id, and its parent's.
 pub type Told = BTreeMap<String, String>;
@@ -84,11 +84,15 @@ impl Sighting {
         };
         let mut attrs = BTreeMap::new();
         for attr in kind.attrs {
-            if attr
-                .unless
-                .is_some_and(|path| item.at(path).is_some_and(is_something))
-            {
-                continue;
+            if let Some(path) = attr.unless {
+                match item.at(path).map(is_something) {
+                    Some(false) => {}
+                    Some(true) => {
+                        attrs.insert(attr.key, Value::Null);
+                        continue;
+                    }
+                    None => continue,
+                }
             }
             if let Some(value) = item.at(attr.at) {
                 let value = shaped(value, attr.shape)

@@ -11,5 +11,6 @@ pub static SPACES_BUCKET: Kind = Kind {
     urn_types: &["space"],
     region_at: Some("region"),
     in_projects: true,
+    reuses_ids: true,
     ..PLAIN
 };

@@ -270,15 +270,32 @@ fn a_collection_may_hold_other_things_or_parents() {
     ));
     let (entry, found) = walk("db_replica", &json!({"id": "d", "name": "main"}), &none);
     assert_eq!((entry, found.len()), (Entry::Beside("d".into()), 0));
+    let holds = kind("db_replica").listings[0].holds;
+    for (cluster, has_some) in [
+        (json!({"id": "d", "engine": "pg"}), true),
+        (json!({"id": "d", "engine": "valkey"}), false),
+        (json!({"id": "d", "engine": "redis"}), false),
+        (json!({"id": "d", "engine": null}), true),
+        (json!({"id": "d"}), true),
+    ] {
+        assert_eq!(
+            entry::has_some_under(holds, &cluster.to_string()),
+            has_some,
+            "{cluster}"
+        );
+    }
 }
 
 #[test]
-fn what_somebody_else_sees_to_is_left_out() {
+fn what_somebody_else_sees_to_is_null() {
     let by_tag = read(
         "load_balancer",
         &json!({"id": "a", "tag": "web", "droplet_ids": [1]}),
     );
-    assert!(!by_tag.attrs.contains_key("droplet_ids"));
+    // Said, not hidden: what it was when somebody saw to it by hand is not what it is.
+    assert_eq!(by_tag.attrs["droplet_ids"], Value::Null);
+    let narrow = read("load_balancer", &json!({"id": "a", "droplet_ids": [1]}));
+    assert!(!narrow.attrs.contains_key("droplet_ids"));
     let by_hand = read(
         "load_balancer",
         &json!({"id": "a", "tag": "", "droplet_ids": [2, 1]}),
@@ -288,7 +305,7 @@ fn what_somebody_else_sees_to_is_left_out() {
         "k8s_node_pool",
         &json!({"id": "a", "auto_scale": true, "count": 3}),
     );
-    assert!(!scaled.attrs.contains_key("count"));
+    assert_eq!(scaled.attrs["count"], Value::Null);
     let fixed = read(
         "k8s_node_pool",
         &json!({"id": "a", "auto_scale": false, "count": 3}),

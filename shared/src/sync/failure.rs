@@ -56,7 +56,12 @@ impl Failure {
     pub(super) fn is_of_one_kind(&self) -> bool {
         matches!(
             self,
-            Failure::Inventory(inventory::Error::Contradiction { .. } | inventory::Error::Overtaken(_))
+            Failure::Inventory(
+                inventory::Error::Contradiction { .. }
+                    | inventory::Error::Overtaken(_)
+                    // A statement that Postgres refused, which another kind's need not be.
+                    | inventory::Error::Driver(sqlx::Error::Database(_))
+            )
         )
     }
 

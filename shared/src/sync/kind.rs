@@ -50,11 +50,13 @@ pub(super) async fn sync(
     };
     for listing in kind.listings {
         match listing.holds {
-            Holds::Under { path, root } => {
+            Holds::Under { path, root, .. } => {
                 let mut parents = Vec::new();
                 let mut read = |item: &str| {
                     let found = entry::read(kind, listing.holds, item, None, &Told::new(), &mut |_| ())?;
-                    if let Entry::Beside(parent) = &found {
+                    if let Entry::Beside(parent) = &found
+                        && entry::has_some_under(listing.holds, item)
+                    {
                         parents.push(parent.clone());
                     }
                     Ok(found)
@@ -92,7 +94,7 @@ pub(super) async fn sync(
         && kind.by_id.is_some()
     {
         let due = inventory::due_for_proof(pool, kind, listing, now, spacing, PROOFS).await?;
-        proofs = upstream.prove(token, &due, |one| kind.path_of(one)).await?;
+        proofs = upstream.prove(token, kind, &due).await?;
     }
     let reason = whole.as_ref().err().map(ToString::to_string);
     let listing = worth(&whole, reason.as_deref());

@@ -276,6 +276,7 @@ async fn work(
                     Err(failure) if failure.is_of_one_kind() && kinds.len() > 1 => {
                         report.fail(&failure);
                         report.notes.push(format!("{}: {failure}", kind.name));
+                        unlisted(upstream, worker, report, kind, &failure.to_string()).await;
                     }
                     Err(failure) => return Err(failure),
                 }
@@ -294,21 +295,29 @@ async fn blind(upstream: &Upstream<'_>, worker: &'static Worker, report: &mut Re
         Job::Projects => &[&PROJECT],
         Job::Balance | Job::BillingHistory => return,
     };
+    for kind in kinds {
+        if !report.kinds.iter().any(|done| done.kind == kind.name) {
+            unlisted(upstream, worker, report, kind, reason).await;
+        }
+    }
+}
+
+/// Remembers why one kind was not listed.
+async fn unlisted(
+    upstream: &Upstream<'_>,
+    worker: &'static Worker,
+    report: &mut Report,
+    kind: &'static Kind,
+    reason: &str,
+) {
     let actor = Actor {
         name: worker.name,
         lease: Some(upstream.lease()),
     };
-    for kind in kinds {
-        if report.kinds.iter().any(|done| done.kind == kind.name) {
-            continue;
-        }
-        if let Err(error) =
-            inventory::note_unlisted(&upstream.station().pool, actor, kind, reason, upstream.now()).await
-        {
-            report
-                .notes
-                .push(format!("the marker of {} was not written: {error}", kind.name));
-        }
+    let (pool, now) = (&upstream.station().pool, upstream.now());
+    if let Err(error) = inventory::note_unlisted(pool, actor, kind, reason, now).await {
+        let unwritten = format!("the marker of {} was not written: {error}", kind.name);
+        report.notes.push(unwritten);
     }
 }
 

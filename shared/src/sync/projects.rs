@@ -45,7 +45,7 @@ pub(super) async fn sync(
     let mut proofs = Proofs::new();
     if let Ok(Some(listing)) = &whole {
         let due = inventory::projects_due_for_proof(pool, listing, now, spacing, PROOFS).await?;
-        proofs = upstream.prove(token, &due, |one| PROJECT.path_of(one)).await?;
+        proofs = upstream.prove(token, &PROJECT, &due).await?;
     }
     let seen: Vec<String> = sightings
         .iter()
@@ -65,8 +65,9 @@ pub(super) async fn sync(
         lease: Some(upstream.lease()),
     };
     let outcome = inventory::reconcile_projects(pool, actor, &observation, &proofs, now, spacing).await?;
-    // "In no project at all" can be said only if all projects are known and believed.
-    let complete = outcome.verdict == Verdict::Complete;
+    // "In no project at all" can be said only if all projects are known and believed, and each was walked: one that is
+    // missing and has no tombstone may be there, with everything in it.
+    let complete = outcome.verdict == Verdict::Complete && outcome.missing == outcome.deleted;
     report.add(KindReport {
         kind: PROJECT.name,
         seen: seen.len(),

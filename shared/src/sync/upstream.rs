@@ -16,7 +16,7 @@ use super::{Failure, Station};
 use crate::digitalocean::listing::{Collection, CompleteListing, Entry, Incomplete, Unreadable, Walk};
 use crate::digitalocean::{Error, Proof, Session};
 use crate::inventory;
-use crate::kinds::Address;
+use crate::kinds::{Address, Kind};
 use crate::runs::budget::{self, Grant};
 use crate::runs::{Clock, Lease};
 
@@ -265,12 +265,15 @@ impl<'a> Upstream<'a> {
     pub(super) async fn prove(
         &mut self,
         token: &Token,
+        kind: &'static Kind,
         due: &[Address],
-        path_of: impl Fn(&Address) -> Option<String>,
     ) -> Result<BTreeMap<String, Proof>, Failure> {
         let mut proofs = BTreeMap::new();
         for one in due {
-            let Some(path) = path_of(one) else { continue };
+            let Some(path) = kind.path_of(one) else { continue };
+            if !self.has_time() {
+                break;
+            }
             match self.reserve(token, 1).await {
                 Ok(_) => {}
                 Err(Failure::NotBefore(_) | Failure::NoTime) => break,
@@ -278,7 +281,11 @@ impl<'a> Upstream<'a> {
             }
             self.requests += 1;
             match self
-                .in_time(token.session.prove(&path, self.clock.instant()))
+                .in_time(
+                    token
+                        .session
+                        .prove(&path, kind.told_apart_by(), self.clock.instant()),
+                )
                 .await
             {
                 Some(Ok(proof)) => drop(proofs.insert(one.provider_id.clone(), proof)),

@@ -3,6 +3,8 @@
 //! They are discovered, kept and struck by complete passes over all projects, never on a pass that saw less than all,
 //! and a pass that misses many is believed only when the operator says so.
 
+use serde_json::json;
+use shared::inventory::edit::{self, Edit};
 use shared::sync::{PROJECTS, Report, RunOutcome};
 use simulator::{Fault, FaultKind, Scenario};
 
@@ -115,7 +117,9 @@ async fn buckets_that_vanish_together_wait_for_the_operator_for_ever() {
 #[tokio::test]
 async fn a_type_that_nobody_has_described_is_kept_under_its_own_name() {
     let mut stage = Stage::with(Scenario::Empty).await;
-    stage.sim.assign("do:quantumThing-x:q:1", "default").unwrap();
+    for urn in ["do:quantumThing-x:q:1", "do:quantumThing-x:q:2"] {
+        stage.sim.assign(urn, "default").unwrap();
+    }
     assert_eq!(stage.run(&PROJECTS).await.outcome, RunOutcome::Complete);
     let row = stage.row("quantumthing_x", "q:1").await;
     assert_eq!(
@@ -127,5 +131,76 @@ async fn a_type_that_nobody_has_described_is_kept_under_its_own_name() {
         stage.later(15).run(&PROJECTS).await;
     }
     assert!(stage.row("quantumthing_x", "q:1").await.deleted_at.is_some());
+    invariants::hold(&stage.pool).await;
+}
+
+/// A token that may not read buckets hides every one: nothing but the operator's word makes tombstones of the last ones.
+#[tokio::test]
+async fn the_only_bucket_is_not_gone_because_a_token_does_not_see_it() {
+    let mut stage = with(1).await;
+    stage.run(&PROJECTS).await;
+    stage.sim.world().forget_member("do:space:bucket-0").unwrap();
+    for _ in 0..10 {
+        let report = stage.later(60).run(&PROJECTS).await;
+        assert_eq!(verdict(&report), "suspect", "{report:?}");
+    }
+    assert_eq!(stage.row(KIND, "bucket-0").await.strikes, 0);
+    let edit = Edit {
+        by: "ada",
+        reason: "it is gone",
+        versions: None,
+        now: stage.now,
+    };
+    edit::release(&stage.pool, KIND, None, Some(edit.reason), &edit)
+        .await
+        .unwrap();
+    for strikes in [1, 2, 3] {
+        assert_eq!(verdict(&stage.later(15).run(&PROJECTS).await), "complete");
+        assert_eq!(stage.row(KIND, "bucket-0").await.strikes, strikes);
+    }
+    invariants::hold(&stage.pool).await;
+}
+
+/// A live project that a listing leaves out was not walked: what is in it is not gone, and not in no project either.
+#[tokio::test]
+async fn a_pass_without_a_project_that_is_there_proves_nothing_of_what_is_in_it() {
+    let mut stage = with(4).await;
+    let project = stage
+        .sim
+        .create_project(json!({"name": "away", "purpose": "Service or API"}))
+        .unwrap();
+    let id = project["id"].as_str().unwrap();
+    stage.sim.assign("do:space:bucket-1", id).unwrap();
+    assert_eq!(verdict(&stage.run(&PROJECTS).await), "complete");
+    let mut others = stage.sim.items("projects");
+    others.retain(|project| project["id"] != id);
+    let listing = json!({"projects": others, "links": {}, "meta": {"total": others.len()}});
+    stage
+        .sim
+        .serve_body("/v2/projects?page=1&per_page=200", listing.to_string());
+    for _ in 0..6 {
+        let report = stage.later(15).run(&PROJECTS).await;
+        assert_eq!(verdict(&report), "incomplete", "{report:?}");
+    }
+    assert_eq!(stage.row(KIND, "bucket-1").await.strikes, 0);
+    invariants::hold(&stage.pool).await;
+}
+
+/// A type that gets a kind later takes its members along.
+#[tokio::test]
+async fn a_type_that_gets_another_kind_keeps_its_membership() {
+    let mut stage = with(2).await;
+    stage.run(&PROJECTS).await;
+    // As a release would have left them that did not know what a `space` is.
+    sqlx::query("UPDATE cloud_project_members SET kind = 'space'")
+        .execute(&stage.pool)
+        .await
+        .unwrap();
+    assert_eq!(stage.later(15).run(&PROJECTS).await.outcome, RunOutcome::Complete);
+    let kinds: Vec<String> = sqlx::query_scalar("SELECT DISTINCT kind FROM cloud_project_members")
+        .fetch_all(&stage.pool)
+        .await
+        .unwrap();
+    assert_eq!(kinds, [KIND]);
     invariants::hold(&stage.pool).await;
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use shared::kinds::{CATALOGUE, Holds, Kind};
-use shared::sync::{Job, RunOutcome, WORKERS};
+use shared::sync::{APPS, BACKUPS, Job, LONG_TAIL, RunOutcome, WORKERS};
 use simulator::{Fault, FaultKind, Scenario};
 
 use crate::invariants;
@@ -340,5 +340,92 @@ async fn what_answers_by_id_is_never_a_tombstone_of_any_kind() {
             kind.name
         );
     }
+    invariants::hold(&stage.pool).await;
+}
+
+/// An image keeps its id when a backup is made a snapshot: what is there by id is another kind.
+#[tokio::test]
+async fn a_backup_that_was_made_a_snapshot_is_gone_as_a_backup() {
+    let mut stage = Stage::with(Scenario::Default).await;
+    stage.run(&BACKUPS).await;
+    let kind = Kind::named("droplet_backup").unwrap();
+    let backups = there(&stage, kind);
+    let (made, kept) = (id_of(kind, &backups[0]), id_of(kind, &backups[1]));
+    stage
+        .sim
+        .change("images", &made, json!({"type": "snapshot"}))
+        .unwrap();
+    for _ in 0..3 {
+        stage.later(60).run(&BACKUPS).await;
+    }
+    assert!(!shown(&stage, kind, &made).await["deleted_at"].is_null());
+    assert!(shown(&stage, kind, &kept).await["deleted_at"].is_null());
+    invariants::hold(&stage.pool).await;
+}
+
+/// Some services give fewer items a page than they are asked for.
+#[tokio::test]
+async fn pages_smaller_than_asked_for_are_walked_to_the_end() {
+    let mut stage = Stage::with(Scenario::Empty).await;
+    let apps: Vec<Value> = (0..60)
+        .map(|n| json!({"id": format!("app-{n:02}"), "spec": {"name": format!("app-{n:02}")}}))
+        .collect();
+    for (at, items) in apps.chunks(25).enumerate() {
+        let page = at + 1;
+        let next = format!("{}/v2/apps?page={}&per_page=25", stage.sim.url(), page + 1);
+        let links = if page < 3 {
+            json!({"pages": {"next": next}})
+        } else {
+            json!({})
+        };
+        let body = json!({"apps": items, "links": links, "meta": {"total": apps.len()}});
+        let address = format!("/v2/apps?with_projects=true&page={page}&per_page=200");
+        stage.sim.serve_body(&address, body.to_string());
+    }
+    let report = stage.run(&APPS).await;
+    let done = &report.kinds[0];
+    assert_eq!(
+        (report.outcome, done.seen, done.outcome.discovered),
+        (RunOutcome::Complete, 60, 60),
+        "{report:?}"
+    );
+    // The last page lies: doubt, and nobody is struck.
+    let body = json!({"apps": apps[50..59], "links": {}, "meta": {"total": apps.len()}});
+    stage.sim.serve_body(
+        "/v2/apps?with_projects=true&page=3&per_page=200",
+        body.to_string(),
+    );
+    assert_eq!(stage.later(20).run(&APPS).await.outcome, RunOutcome::Incomplete);
+    invariants::hold(&stage.pool).await;
+}
+
+/// What Postgres refuses of one kind is said of that kind, and the others are none the worse for it.
+#[tokio::test]
+async fn a_statement_that_is_refused_stops_one_kind_only() {
+    let mut stage = Stage::with(Scenario::Default).await;
+    sqlx::raw_sql("ALTER TABLE cloud_resources ADD CONSTRAINT no_vpc CHECK (kind <> 'vpc')")
+        .execute(&stage.pool)
+        .await
+        .unwrap();
+    let report = stage.run(&LONG_TAIL).await;
+    assert_eq!(
+        (report.outcome, report.error_class),
+        (RunOutcome::Failed, Some("database"))
+    );
+    let Job::Kinds(kinds) = LONG_TAIL.job else {
+        panic!()
+    };
+    assert_eq!(report.kinds.len(), kinds.len() - 1, "{report:?}");
+    let marker = stage.marker("vpc").await;
+    assert_eq!(marker["verdict"], "incomplete", "{marker}");
+    sqlx::raw_sql("ALTER TABLE cloud_resources DROP CONSTRAINT no_vpc")
+        .execute(&stage.pool)
+        .await
+        .unwrap();
+    assert_eq!(
+        stage.later(60).run(&LONG_TAIL).await.outcome,
+        RunOutcome::Complete
+    );
+    assert_eq!(stage.marker("vpc").await["verdict"], "complete");
     invariants::hold(&stage.pool).await;
 }

@@ -103,7 +103,8 @@ async fn attempt(stage: &mut Stage, trial: &mut Trial) {
     let begun = Instant::now();
     let report = stage.later(11).sync_within(TIME_LEFT).await;
     // Lanes share a thread: what is measured is that it ends at all, and long before a request would.
-    assert!(begun.elapsed().as_secs() < 20, "{name}: {:?}", begun.elapsed());
+    let took = begun.elapsed();
+    assert!(took.as_secs() < 20, "{name}: {took:?}");
     let fired: u64 = stage.sim.faults().iter().map(|placed| placed.fired).sum();
     // On a busy machine the time may be up before it is its turn.
     assert!(
@@ -118,9 +119,11 @@ async fn attempt(stage: &mut Stage, trial: &mut Trial) {
         sent <= told && told <= paid,
         "{name}: {sent} sent, {told} reported, {paid} paid"
     );
+    // Where the time is up between paying for a proof and asking for it, the proof is done without.
+    let cut_off = i64::from(took >= TIME_LEFT / 2);
     assert!(
-        sent == paid || report.outcome != RunOutcome::Complete,
-        "{name}: {sent} sent, {paid} paid"
+        paid - sent <= cut_off || report.outcome != RunOutcome::Complete,
+        "{name}: {sent} sent, {paid} paid in {took:?}"
     );
     // And when it is over, it is over.
     stage.sim.clear_faults();

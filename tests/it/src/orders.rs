@@ -1,9 +1,12 @@
-//! Whichever is synced first: all orders of projects, clusters, droplets, volumes and snapshots end in the same
-//! attribution, and an operator's word survives all of them. What belongs to something follows it when it moves.
+//! Whichever is synced first: all orders of projects, droplets, volumes and snapshots, and of projects, clusters and their
+//! workers, end in the same attribution, and an operator's word survives all of them. What belongs to something follows it when it moves.
 
+use serde_json::json;
 use shared::inventory::edit::{self, Edit};
 use shared::inventory::{self, Actor, Classification};
-use shared::sync::{DROPLETS, FLOATING_IPS, PROJECTS, RunOutcome, SNAPSHOTS, VOLUMES, Worker};
+use shared::sync::{
+    DOMAINS, DROPLETS, FLOATING_IPS, KUBERNETES, PROJECTS, RunOutcome, SNAPSHOTS, VOLUMES, Worker,
+};
 use simulator::Scenario;
 use simulator::scenario::TENANTS;
 use sqlx::Row;
@@ -46,7 +49,7 @@ async fn classify(stage: &Stage) {
     }
 }
 
-fn orders() -> Vec<Vec<&'static Worker>> {
+fn orders(workers: &[&'static Worker]) -> Vec<Vec<&'static Worker>> {
     fn rest(left: &[&'static Worker]) -> Vec<Vec<&'static Worker>> {
         if left.is_empty() {
             return vec![Vec::new()];
@@ -62,13 +65,13 @@ fn orders() -> Vec<Vec<&'static Worker>> {
         }
         orders
     }
-    rest(&[&PROJECTS, &DROPLETS, &VOLUMES, &SNAPSHOTS])
+    rest(workers)
 }
 
 #[tokio::test]
 async fn all_orders_end_in_the_same_attribution() {
     let mut expected: Option<Attributions> = None;
-    for order in orders() {
+    for order in orders(&[&PROJECTS, &DROPLETS, &VOLUMES, &SNAPSHOTS]) {
         let names: Vec<&str> = order.iter().map(|worker| worker.name).collect();
         let mut stage = Stage::with(Scenario::Default).await;
         for worker in &order {
@@ -178,4 +181,116 @@ async fn a_snapshot_outlives_what_it_was_made_of_and_stays_its_owners() {
     let row = stage.row("snapshot", &snapshot).await;
     assert_eq!((row.tenant_id, row.attribution.as_str()), (owner, "parent"));
     invariants::hold(&stage.pool).await;
+}
+
+/// A zone's id is its name: when it is made again, perhaps by somebody else, the operator's word about the first one is
+/// about nothing any more.
+#[tokio::test]
+async fn a_zone_that_is_made_again_is_not_its_former_owners() {
+    let mut stage = Stage::with(Scenario::Default).await;
+    for worker in [&PROJECTS, &DOMAINS] {
+        stage.run(worker).await;
+    }
+    classify(&stage).await;
+    let word = Edit {
+        by: "ada",
+        reason: "as agreed",
+        versions: None,
+        now: stage.now,
+    };
+    let zone = stage.rows("dns_zone").await.remove(0);
+    edit::attribute(&stage.pool, zone.id, Some("by-word"), &word)
+        .await
+        .unwrap();
+    let item = stage.sim.item("domains", &zone.provider_id).unwrap();
+    stage.sim.destroy("domains", &zone.provider_id).unwrap();
+    for _ in 0..3 {
+        stage.later(15).run(&DOMAINS).await;
+    }
+    let dead = stage.row("dns_zone", &zone.provider_id).await;
+    assert_eq!(
+        (dead.tenant_id.as_deref(), dead.deleted_at.is_some()),
+        (Some("by-word"), true)
+    );
+    stage
+        .sim
+        .create("domains", json!({"name": item["name"]}))
+        .unwrap();
+    let (name, tenant) = TENANTS[1];
+    let project = stage.sim.project_id(name).unwrap();
+    let urn = format!("do:domain:{}", zone.provider_id);
+    stage.sim.assign(&urn, &project).unwrap();
+    stage.later(15).run(&DOMAINS).await;
+    stage.run(&PROJECTS).await;
+    let row = stage.row("dns_zone", &zone.provider_id).await;
+    assert_eq!(
+        (row.deleted_at, row.tenant_id.as_deref(), row.attribution.as_str()),
+        (None, Some(tenant), "membership")
+    );
+    invariants::hold(&stage.pool).await;
+}
+
+/// A word that is taken back is taken back of what followed it, too.
+#[tokio::test]
+async fn what_followed_a_word_goes_with_it() {
+    let mut stage = Stage::with(Scenario::Default).await;
+    for worker in [&VOLUMES, &SNAPSHOTS] {
+        stage.run(worker).await;
+    }
+    let mut word = Edit {
+        by: "ada",
+        reason: "as agreed",
+        versions: None,
+        now: stage.now,
+    };
+    let snapshots = stage.rows("snapshot").await;
+    let snapshot = snapshots
+        .iter()
+        .find(|row| row.attrs["parent"]["kind"] == "volume")
+        .unwrap();
+    let volume = stage
+        .row("volume", snapshot.attrs["parent"]["id"].as_str().unwrap())
+        .await;
+    assert_eq!(volume.attribution, "none");
+    for (tenant, rules) in [
+        (Some("by-word"), ["operator", "parent"]),
+        (None, ["none", "none"]),
+    ] {
+        edit::attribute(&stage.pool, volume.id, tenant, &word)
+            .await
+            .unwrap();
+        for (row, rule) in [(&volume, rules[0]), (snapshot, rules[1])] {
+            let row = stage.row(&row.kind, &row.provider_id).await;
+            assert_eq!(
+                (row.tenant_id.as_deref(), row.attribution.as_str()),
+                (tenant, rule),
+                "{}",
+                row.kind
+            );
+        }
+        word.now = stage.later(1).now;
+    }
+    invariants::hold(&stage.pool).await;
+}
+
+/// Workers belong to their cluster, whichever is seen first.
+#[tokio::test]
+async fn all_orders_of_clusters_and_their_workers_end_in_the_same_attribution() {
+    let mut expected: Option<Attributions> = None;
+    for order in orders(&[&PROJECTS, &KUBERNETES, &DROPLETS]) {
+        let names: Vec<&str> = order.iter().map(|worker| worker.name).collect();
+        let stage = Stage::with(Scenario::Default).await;
+        for worker in &order {
+            assert_eq!(stage.run(worker).await.outcome, RunOutcome::Complete, "{names:?}");
+        }
+        classify(&stage).await;
+        let workers: Vec<_> = stage.rows("droplet").await;
+        let owned = workers
+            .iter()
+            .filter(|row| row.attrs["parent"]["kind"] == "k8s_cluster");
+        assert!(owned.count() > 0, "{names:?}");
+        let end = attributions(&stage).await;
+        assert_eq!(expected.get_or_insert_with(|| end.clone()), &end, "{names:?}");
+        invariants::hold(&stage.pool).await;
+    }
 }

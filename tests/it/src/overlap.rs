@@ -152,7 +152,7 @@ async fn look(station: &Station, begun_at: DateTime<Utc>) -> Seen {
         let due = inventory::due_for_proof(&station.pool, &DROPLET, listing, begun_at, SPACING, 50).await;
         for one in due.unwrap() {
             let proof = session
-                .prove(&format!("/v2/droplets/{}", one.provider_id), begun_at)
+                .prove(&format!("/v2/droplets/{}", one.provider_id), None, begun_at)
                 .await;
             proofs.insert(one.provider_id, proof.unwrap());
         }

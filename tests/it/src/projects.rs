@@ -378,8 +378,14 @@ async fn a_project_goes_by_strikes_and_its_droplets_move_first() {
     let mut history = Vec::new();
     for minutes in [1, 5, 5, 5, 5, 15] {
         let report = stage.later(minutes).run(&PROJECTS).await;
-        assert_eq!(report.outcome, RunOutcome::Complete, "{report:?}");
         history.push(state(&stage).await);
+        // Until it has its tombstone it may be there, with members that nobody walked.
+        let outcome = if history.len() < 5 {
+            RunOutcome::Incomplete
+        } else {
+            RunOutcome::Complete
+        };
+        assert_eq!(report.outcome, outcome, "{report:?}");
     }
     let expected = [
         (1, false),

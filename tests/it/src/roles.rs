@@ -32,7 +32,7 @@ const NOBODY: [&str; 12] = [
     "COPY cloud_resources TO PROGRAM 'cat'",
 ];
 
-const TENANT: [&str; 12] = [
+const TENANT: [&str; 13] = [
     "SELECT changes FROM cloud_resource_events",
     "SELECT reason, actor, tenant_id FROM cloud_resource_events",
     "SELECT * FROM cloud_projects",
@@ -40,6 +40,7 @@ const TENANT: [&str; 12] = [
     "SELECT * FROM cloud_accounts",
     "SELECT * FROM sync_runs",
     "SELECT error, released_by FROM sync_markers",
+    "SELECT * FROM sync_suspects",
     "SELECT * FROM token_budgets",
     "SELECT * FROM cloud_inventory_at(now())",
     "UPDATE cloud_resources SET tenant_id = 'x'",
@@ -59,7 +60,7 @@ const OPERATOR: [&str; 9] = [
     "SET LOCAL ROLE arcadia_sync",
 ];
 
-const EDITOR: [&str; 17] = [
+const EDITOR: [&str; 20] = [
     "UPDATE cloud_resources SET name = 'x'",
     "UPDATE cloud_resources SET attrs = '{}'",
     "UPDATE cloud_resources SET deleted_at = now(), stale_strike_count = 3",
@@ -69,7 +70,10 @@ const EDITOR: [&str; 17] = [
     "UPDATE cloud_project_members SET status = 'x'",
     "UPDATE sync_markers SET verdict = 'complete'",
     "UPDATE sync_markers SET last_complete_at = now()",
-    "UPDATE sync_markers SET suspect_fingerprint = NULL",
+    "UPDATE sync_markers SET suspect_since = NULL",
+    "UPDATE sync_suspects SET since = now()",
+    "UPDATE sync_suspects SET listings = 4",
+    "DELETE FROM sync_suspects",
     "INSERT INTO cloud_resources (id) VALUES ('0197e7a0-0000-7000-8000-000000000001')",
     // A worker's event, an event without a reason, and an event that is no edit.
     "INSERT INTO cloud_resource_events (resource_id, version, event_type, changes, actor, reason, sync_run_id, occurred_at)

@@ -1,11 +1,12 @@
 //! Too much missing at once is no news but a doubt: nobody is struck until an operator, or time, says otherwise.
 //!
-//! When a complete listing is believed and when it is `suspect`, how it is released for exactly one state, and
-//! that a release lasts until everything it was about is a tombstone, fifty proofs a run.
+//! When a complete listing is believed and when it is `suspect`, how what is missing is released, each thing by itself,
+//! and that a release lasts until everything it was about is a tombstone, fifty proofs a run.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use shared::inventory::edit::{self, Edit};
 use shared::sync::{Report, RunOutcome};
 use simulator::{Fault, FaultKind, Scenario};
 
@@ -140,16 +141,68 @@ async fn four_identical_runs_need_their_hour_and_an_hour_needs_four_runs() {
     stage.later(60).sync().await;
     let report = stage.later(60).sync().await;
     assert_eq!(verdict(&report), (RunOutcome::Suspect, 0, 0), "three runs");
-    // Another state is another suspicion.
-    destroy(&stage, &ids[10..11]);
-    for _ in 0..3 {
-        let report = stage.later(19).sync().await;
+    let report = stage.later(60).sync().await;
+    assert_eq!(verdict(&report), (RunOutcome::Complete, 10, 0), "{report:?}");
+    invariants::hold(&stage.pool).await;
+}
+
+#[tokio::test]
+async fn who_goes_missing_later_waits_for_himself() {
+    let (mut stage, ids) = mirrored(30).await;
+    destroy(&stage, &ids[..10]);
+    for minutes in [1, 20, 20] {
+        let report = stage.later(minutes).sync().await;
         assert_eq!(verdict(&report), (RunOutcome::Suspect, 0, 0), "{report:?}");
     }
-    let report = stage.later(19).sync().await;
-    assert_eq!(verdict(&report), (RunOutcome::Suspect, 0, 0), "57 minutes");
-    let report = stage.later(3).sync().await;
-    assert_eq!(verdict(&report), (RunOutcome::Complete, 11, 0), "{report:?}");
+    destroy(&stage, &ids[10..18]);
+    // The first ten have their hour; of the twenty that are left, eight are missing.
+    let report = stage.later(20).sync().await;
+    assert_eq!(verdict(&report), (RunOutcome::Suspect, 10, 0), "{report:?}");
+    for (minutes, struck, deleted) in [
+        (10, 10, 0),
+        (10, 0, 10),
+        (10, 0, 0),
+        (30, 8, 0),
+        (10, 8, 0),
+        (10, 0, 8),
+    ] {
+        let report = stage.later(minutes).sync().await;
+        let outcome = &report.kinds[0].outcome;
+        assert_eq!((outcome.struck, outcome.deleted), (struck, deleted), "{report:?}");
+    }
+    assert_eq!(stage.sync().await.outcome, RunOutcome::Complete);
+    assert_eq!(stage.tombstones("droplet").await, 18);
+    invariants::hold(&stage.pool).await;
+}
+
+/// Where something goes and something comes every few minutes, no two listings lack the same. What is gone gets its
+/// tombstone all the same, within an hour and three strikes.
+#[tokio::test]
+async fn an_account_that_is_never_the_same_twice_is_suspect_and_kept_up_with() {
+    let (mut stage, mut ids) = mirrored(12).await;
+    let mut gone = Vec::new();
+    let mut suspect = 0;
+    for round in 0..80 {
+        let oldest = ids.remove(0);
+        destroy(&stage, std::slice::from_ref(&oldest));
+        gone.push((round, oldest));
+        let spec = json!({"name": format!("runner-{round}")});
+        ids.push(stage.sim.create("droplets", spec).unwrap()["id"].to_string());
+        for _ in 0..3 {
+            let report = stage.later(1).sync().await;
+            suspect += u32::from(report.outcome == RunOutcome::Suspect);
+        }
+    }
+    assert!(suspect > 100, "{suspect}");
+    // An hour, two spacings, and the ticks between: gone for 90 minutes, 30 rounds, is told.
+    for (round, id) in gone.iter().filter(|(round, _)| *round < 50) {
+        let row = stage.row("droplet", id).await;
+        assert!(row.deleted_at.is_some(), "gone since round {round}");
+    }
+    for id in &ids {
+        assert!(stage.row("droplet", id).await.deleted_at.is_none());
+    }
+    invariants::hold(&stage.pool).await;
 }
 
 /// Time alone kills nobody: whoever answers by id is held for ever.
@@ -173,16 +226,19 @@ async fn a_listing_that_lies_for_days_kills_nobody() {
 }
 
 #[tokio::test]
-async fn an_operators_release_is_for_one_state_and_follows_it() {
+async fn an_operators_release_is_for_what_was_missing_and_follows_it() {
     let (mut stage, ids) = mirrored(100).await;
     destroy(&stage, &ids[..70]);
     stage.later(1).sync().await;
     release(&stage).await;
-    // Something else is missing now: not what was released.
-    destroy(&stage, &ids[70..71]);
-    assert_eq!(verdict(&stage.later(1).sync().await), (RunOutcome::Suspect, 0, 0));
+    // Ten more of the thirty that are left were not released, and the seventy are none the worse for it.
+    destroy(&stage, &ids[70..80]);
+    assert_eq!(
+        verdict(&stage.later(1).sync().await),
+        (RunOutcome::Suspect, 70, 0)
+    );
     release(&stage).await;
-    for (minutes, struck, deleted) in [(1, 71, 0), (10, 71, 0), (10, 0, 50), (1, 0, 21)] {
+    for (minutes, struck, deleted) in [(10, 80, 0), (10, 10, 50), (10, 0, 30)] {
         let report = stage.later(minutes).sync().await;
         assert_eq!(
             verdict(&report),
@@ -190,22 +246,22 @@ async fn an_operators_release_is_for_one_state_and_follows_it() {
             "{report:?}"
         );
     }
-    // Used up: the same again has to be released again.
-    let left: BTreeSet<&str> = ids[71..].iter().map(String::as_str).collect();
+    // Used up: what goes missing next has to be released by itself.
+    assert!(stage.marker("droplet").await["released_by"].is_null());
+    let left: BTreeSet<&str> = ids[80..].iter().map(String::as_str).collect();
     stage.hide(&left.into_iter().collect::<Vec<_>>());
     assert_eq!(verdict(&stage.later(1).sync().await), (RunOutcome::Suspect, 0, 0));
     invariants::hold(&stage.pool).await;
 }
 
-/// As the API's `release` does it.
 async fn release(stage: &Stage) {
-    let done = sqlx::query(
-        "UPDATE sync_markers SET released_fingerprint = suspect_fingerprint, released_by = 'ada', released_at = $1
-         WHERE kind = 'droplet' AND verdict = 'suspect'",
-    )
-    .bind(stage.now)
-    .execute(&stage.pool)
-    .await
-    .unwrap();
-    assert_eq!(done.rows_affected(), 1);
+    let edit = Edit {
+        by: "ada",
+        reason: "they are gone",
+        versions: None,
+        now: stage.now,
+    };
+    edit::release(&stage.pool, "droplet", None, Some(edit.reason), &edit)
+        .await
+        .unwrap();
 }

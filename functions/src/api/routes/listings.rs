@@ -1,6 +1,6 @@
 //! What cannot be seen: every kind's last listing and what it was worth, and the release of a suspicion.
 //!
-//! For operators. A release is for the state that is suspected now; it deletes nothing by itself, and strikes and
+//! For operators. A release is for what is missing now; it deletes nothing by itself, and strikes and
 //! proofs go on as ever.
 
 use std::sync::Arc;
@@ -64,7 +64,7 @@ pub(in crate::api) static RELEASE: Operation = Operation {
     id: "releaseListing",
     tag: "mirror",
     summary: "Say that what is missing is really gone",
-    detail: "For exactly the state that is suspected now: anything else that goes missing is suspect again.",
+    detail: "For what is missing now, until it has its tombstone or is back: what goes missing later is judged by itself.",
     access: Access::Operator,
     parameters: &[],
     body: Some(("Releasing", false)),

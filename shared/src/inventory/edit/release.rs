@@ -1,7 +1,7 @@
 //! A suspicion released: the operator has looked, and what is missing is really gone.
 //!
-//! It is good for exactly the state that is suspected now, by its fingerprint: if anything else goes missing, that is
-//! another state, and suspect again. Strikes and proofs go on as ever; a release deletes nothing by itself.
+//! It is good for the things that are suspected now, each for as long as it is missing: whatever goes missing later is
+//! judged by itself. Strikes and proofs go on as ever; a release deletes nothing by itself.
 
 use chrono::{DateTime, Utc};
 
@@ -9,7 +9,7 @@ use super::{Edit, EditError, Stop, enter};
 use crate::database::Pool;
 use crate::kinds::PROVIDER;
 
-/// Releases the present suspicion of a kind, until a moment or (`None`) until its state changes.
+/// Releases the present suspicion of a kind, until a moment or (`None`) for as long as what is missing stays so.
 ///
 /// # Errors
 /// [`EditError::Missing`], if the kind was never listed; [`EditError::NotSuspect`], if there is nothing to release.
@@ -35,7 +35,7 @@ async fn write(
 ) -> Result<(), Stop> {
     let mut door = enter(pool).await?;
     let suspicion = sqlx::query_scalar!(
-        "SELECT suspect_fingerprint FROM sync_markers WHERE provider = $1 AND kind = $2",
+        "SELECT suspect_since FROM sync_markers WHERE provider = $1 AND kind = $2",
         PROVIDER,
         kind
     )
@@ -47,10 +47,16 @@ async fn write(
         Some(Some(_)) => (),
     }
     sqlx::query!(
-        "UPDATE sync_markers
-         SET released_fingerprint = suspect_fingerprint, released_by = $3, released_at = $4, released_until = $5,
-             released_reason = $6
-         WHERE provider = $1 AND kind = $2 AND suspect_fingerprint IS NOT NULL",
+        "UPDATE sync_suspects SET released = true, released_until = $3 WHERE provider = $1 AND kind = $2",
+        PROVIDER,
+        kind,
+        until
+    )
+    .execute(&mut *door)
+    .await?;
+    sqlx::query!(
+        "UPDATE sync_markers SET released_by = $3, released_at = $4, released_until = $5, released_reason = $6
+         WHERE provider = $1 AND kind = $2 AND suspect_since IS NOT NULL",
         PROVIDER,
         kind,
         edit.by,

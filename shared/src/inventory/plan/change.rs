@@ -2,6 +2,8 @@
 //!
 //! Values only; what they are decided from and by is in the file above.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -104,13 +106,22 @@ pub struct Marker {
     pub last_complete_at: Option<DateTime<Utc>>,
     /// When the present suspicion began.
     pub suspect_since: Option<DateTime<Utc>>,
-    /// Of the missing rows.
-    pub suspect_fingerprint: Option<i64>,
-    /// How often exactly these were missing.
+    /// How many complete listings in a row were suspect.
     pub suspect_count: i32,
-    /// The state that the operator believes.
-    pub released_fingerprint: Option<i64>,
-    /// Until when.
+    /// What was missing while too much was, by provider id.
+    pub suspects: BTreeMap<String, Suspect>,
+}
+
+/// A thing that was missing while too much was.
+#[derive(Clone, Copy, Debug)]
+pub struct Suspect {
+    /// When it was first missing under suspicion.
+    pub since: DateTime<Utc>,
+    /// Complete listings in a row without it, from then on.
+    pub listings: i32,
+    /// Whether the operator has said that it is gone.
+    pub released: bool,
+    /// Until when that is believed; `None`: while it is missing.
     pub released_until: Option<DateTime<Utc>>,
 }
 
@@ -222,12 +233,8 @@ pub struct Absence {
     pub reason: Option<String>,
     /// Live rows that it does not hold.
     pub missing: usize,
-    /// Whether too much was missing, released or not.
-    pub suspected: bool,
-    /// Of the set of missing rows; equal means identical.
-    pub fingerprint: i64,
-    /// The same once the changes are made: what a release stays good for.
-    pub fingerprint_after: i64,
+    /// Provider ids of those under suspicion from now on: still missing, whether or not they are believed to be gone.
+    pub suspects: Vec<String>,
     /// Strikes, tombstones, and strikes cleared.
     pub changes: Vec<Change>,
 }

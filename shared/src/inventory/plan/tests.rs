@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::super::attribution::Rule;
 use super::*;
+use crate::kinds::dns_zone::DNS_ZONE;
 use crate::kinds::droplet::DROPLET;
 
 const SPACING: Duration = Duration::from_secs(600);
@@ -102,10 +103,13 @@ fn a_thing_without_a_name_goes_by_its_id() {
 
 #[test]
 fn the_same_again_changes_nothing_and_clears_a_strike() {
-    assert_eq!(seen(&stored(&web(), 0, None, false), &web(), None), None);
-    assert_eq!(seen(&stored(&web(), 0, None, true), &web(), None), None);
+    assert_eq!(
+        seen(&DROPLET, &stored(&web(), 0, None, false), &web(), None),
+        None
+    );
+    assert_eq!(seen(&DROPLET, &stored(&web(), 0, None, true), &web(), None), None);
     for with_content in [false, true] {
-        let change = seen(&stored(&web(), 2, None, with_content), &web(), None);
+        let change = seen(&DROPLET, &stored(&web(), 2, None, with_content), &web(), None);
         assert_eq!(change, Some(Change::Cleared { id: Uuid::nil() }));
     }
 }
@@ -117,7 +121,7 @@ fn other_content_is_an_update_and_other_tags_are_tagging() {
         serde_json::json!({"id": 1, "name": "web-2", "status": "active", "tags": ["b"],
                                               "memory": 2048, "region": {"slug": "ams3"}}),
     );
-    let Some(Change::Updated(written)) = seen(&row, &renamed, None) else {
+    let Some(Change::Updated(written)) = seen(&DROPLET, &row, &renamed, None) else {
         panic!()
     };
     assert_eq!(written.version, 2);
@@ -131,7 +135,10 @@ fn other_content_is_an_update_and_other_tags_are_tagging() {
         serde_json::json!({"id": 1, "name": "web", "status": "active", "tags": ["a", "b"],
                                              "memory": 1024, "region": {"slug": "ams3"}}),
     );
-    assert!(matches!(seen(&row, &tagged, None), Some(Change::Tagged(_))));
+    assert!(matches!(
+        seen(&DROPLET, &row, &tagged, None),
+        Some(Change::Tagged(_))
+    ));
 }
 
 #[test]
@@ -139,7 +146,7 @@ fn what_a_narrow_token_hides_is_not_a_change() {
     let row = stored(&web(), 0, None, true);
     let narrow =
         sighting(serde_json::json!({"id": 1, "name": "web", "status": "active", "region": {"slug": "ams3"}}));
-    let change = seen(&row, &narrow, None);
+    let change = seen(&DROPLET, &row, &narrow, None);
     assert!(
         matches!(change, Some(Change::Reread { struck: false, .. })),
         "{change:?}"
@@ -149,7 +156,7 @@ fn what_a_narrow_token_hides_is_not_a_change() {
                                            "region": {"slug": "ams3"}}),
     );
     assert!(
-        matches!(seen(&row, &said, None), Some(Change::Tagged(_))),
+        matches!(seen(&DROPLET, &row, &said, None), Some(Change::Tagged(_))),
         "an empty list is said"
     );
 }
@@ -157,7 +164,7 @@ fn what_a_narrow_token_hides_is_not_a_change() {
 #[test]
 fn a_tombstone_seen_again_is_restored_even_unchanged() {
     let row = stored(&web(), 3, Some(at(5)), true);
-    let Some(Change::Restored(written)) = seen(&row, &web(), None) else {
+    let Some(Change::Restored(written)) = seen(&DROPLET, &row, &web(), None) else {
         panic!()
     };
     assert_eq!(written.changes.keys().collect::<Vec<_>>(), ["deleted_at"]);
@@ -177,7 +184,7 @@ fn a_new_owner_is_an_event_that_says_whom_it_left() {
         tenant_id: Some("b".into()),
         rule: Rule::Membership,
     };
-    let Some(Change::Updated(written)) = seen(&row, &web(), Some(&moved)) else {
+    let Some(Change::Updated(written)) = seen(&DROPLET, &row, &web(), Some(&moved)) else {
         panic!()
     };
     assert_eq!(written.left_tenant_id.as_deref(), Some("a"));
@@ -293,89 +300,187 @@ fn too_much_at_once_is_suspect() {
     }
 }
 
-#[test]
-fn a_suspicion_is_released_by_the_operator_or_by_time_for_one_state() {
-    let rows = || missing((0..6).map(|n| live(&format!("m{n}"), 0, None)).collect(), 0);
-    let listing = CompleteListing::of(&[], at(60));
-    let now = at(60);
-    let same = absent(&rows(), &listing, &Marker::default(), None, now, SPACING).fingerprint;
-    let suspected = |fingerprint, count, since| Marker {
-        suspect_fingerprint: Some(fingerprint),
-        suspect_count: count,
-        suspect_since: Some(since),
+fn suspects(of: &[(&str, Suspect)]) -> Marker {
+    Marker {
+        suspects: of
+            .iter()
+            .map(|(id, suspect)| ((*id).to_owned(), *suspect))
+            .collect(),
         ..Marker::default()
-    };
-    let released = |fingerprint, until| Marker {
-        released_fingerprint: Some(fingerprint),
+    }
+}
+
+fn suspected(listings: i32, since: i64) -> Suspect {
+    Suspect {
+        since: at(since),
+        listings,
+        released: false,
+        released_until: None,
+    }
+}
+
+fn released(until: Option<DateTime<Utc>>) -> Suspect {
+    Suspect {
+        released: true,
         released_until: until,
-        ..Marker::default()
-    };
-    for (marker, verdict) in [
-        (suspected(same, 3, at(0)), Verdict::Complete),
-        (suspected(same, 2, at(0)), Verdict::Suspect),
-        (suspected(same, 99, at(1)), Verdict::Suspect),
-        (suspected(same + 1, 99, at(0)), Verdict::Suspect),
-        (released(same, None), Verdict::Complete),
-        (released(same, Some(at(60))), Verdict::Complete),
-        (released(same, Some(at(59))), Verdict::Suspect),
-        (released(same + 1, None), Verdict::Suspect),
-    ] {
-        let absence = absent(&rows(), &listing, &marker, None, now, SPACING);
-        assert_eq!(absence.verdict, verdict, "{marker:?}");
-        assert!(absence.suspected);
-        // What only projects' members tell of is never released by time.
-        let told = Population {
-            by_urn_only: true,
-            ..rows()
-        };
-        let absence = absent(&told, &listing, &marker, None, now, SPACING);
-        let released = marker.released_fingerprint.is_some() && verdict == Verdict::Complete;
-        assert_eq!(absence.verdict == Verdict::Complete, released, "{marker:?}");
+        ..suspected(1, 59)
     }
 }
 
 #[test]
-fn a_release_follows_its_state_through_the_tombstones() {
-    let rows = (0..6).map(|n| live(&format!("m{n}"), 2, Some(at(0)))).collect();
-    let proofs = Proofs::from([("m0".to_owned(), Proof::Gone)]);
+fn who_is_suspected_is_believed_gone_by_the_operator_or_by_time() {
+    let rows = || missing((0..6).map(|n| live(&format!("m{n}"), 0, None)).collect(), 0);
     let listing = CompleteListing::of(&[], at(60));
-    let marker = Marker {
-        suspect_count: 4,
-        suspect_since: Some(at(-60)),
-        ..Marker::default()
-    };
-    let first = absent(
-        &missing(rows, 0),
+    for (suspect, believed) in [
+        (suspected(3, 0), true),
+        (suspected(2, 0), false),
+        (suspected(99, 1), false),
+        (released(None), true),
+        (released(Some(at(60))), true),
+        (released(Some(at(59))), false),
+    ] {
+        let ids: Vec<String> = (0..6).map(|n| format!("m{n}")).collect();
+        let of: Vec<(&str, Suspect)> = ids.iter().map(|id| (id.as_str(), suspect)).collect();
+        let marker = suspects(&of);
+        for by_urn_only in [false, true] {
+            let rows = Population {
+                by_urn_only,
+                ..rows()
+            };
+            let absence = absent(&rows, &listing, &marker, None, at(60), SPACING);
+            // What only projects' members tell of is never released by time.
+            let believed = believed && (suspect.released || !by_urn_only);
+            assert_eq!(absence.verdict == Verdict::Complete, believed, "{suspect:?}");
+            assert_eq!(absence.changes.len(), if believed { 6 } else { 0 });
+            assert_eq!(
+                absence.suspects, ids,
+                "until they are back or have their tombstones"
+            );
+        }
+    }
+}
+
+/// Each thing is suspected by itself: who has been missing for long enough is struck whoever else has gone since.
+#[test]
+fn newcomers_among_the_missing_wait_for_themselves() {
+    let rows: Vec<Live> = (0..12).map(|n| live(&format!("m{n:02}"), 0, None)).collect();
+    let old: Vec<String> = (0..6).map(|n| format!("m{n:02}")).collect();
+    let of: Vec<(&str, Suspect)> = old.iter().map(|id| (id.as_str(), suspected(3, 0))).collect();
+    let marker = suspects(&of);
+    let listing = CompleteListing::of(&["p"], at(60));
+    // Six more of ten that are left: suspect, and they are not struck.
+    let absence = absent(
+        &missing(rows.clone(), 4),
         &listing,
         &marker,
-        Some(&proofs),
+        None,
         at(60),
         SPACING,
     );
-    let marker = Marker {
-        released_fingerprint: Some(first.fingerprint),
-        ..marker
-    };
+    assert_eq!(absence.verdict, Verdict::Suspect);
+    assert_eq!(absence.reason.as_deref(), Some("6 of 10 are missing at once"));
+    let struck: Vec<Uuid> = rows[..6].iter().map(|row| row.id).collect();
+    let ids: Vec<Uuid> = absence
+        .changes
+        .iter()
+        .map(|change| match change {
+            Change::Struck { id, strikes: 1 } => *id,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(ids, struck);
+    assert_eq!(absence.suspects.len(), 12);
+    // Two more of a hundred: no more than happens every day.
+    let absence = absent(
+        &missing(rows[..8].to_vec(), 100),
+        &listing,
+        &marker,
+        None,
+        at(60),
+        SPACING,
+    );
+    assert_eq!((absence.verdict, absence.changes.len()), (Verdict::Complete, 8));
+    assert_eq!(
+        absence.suspects, old,
+        "whoever is struck like any other is no suspect"
+    );
+}
+
+#[test]
+fn a_tombstone_is_no_suspect() {
     let rows = (0..6).map(|n| live(&format!("m{n}"), 2, Some(at(0)))).collect();
-    let done = absent(
+    let proofs = Proofs::from([("m0".to_owned(), Proof::Gone), ("m1".to_owned(), Proof::Alive)]);
+    let ids: Vec<String> = (0..6).map(|n| format!("m{n}")).collect();
+    let of: Vec<(&str, Suspect)> = ids.iter().map(|id| (id.as_str(), released(None))).collect();
+    let listing = CompleteListing::of(&[], at(60));
+    let absence = absent(
         &missing(rows, 0),
         &listing,
-        &marker,
+        &suspects(&of),
         Some(&proofs),
         at(60),
         SPACING,
     );
-    let left = (1..6).map(|n| live(&format!("m{n}"), 2, Some(at(0)))).collect();
-    let next = absent(
-        &missing(left, 0),
-        &listing,
-        &Marker::default(),
-        Some(&proofs),
-        at(60),
-        SPACING,
+    assert_eq!(absence.suspects, ["m1", "m2", "m3", "m4", "m5"]);
+}
+
+/// A token that may not read them hides every one of them, however few there are.
+#[test]
+fn the_last_of_what_only_members_tell_of_is_not_struck_by_its_absence() {
+    for (known, gone, by_urn_only, verdict) in [
+        (1, 1, true, Verdict::Suspect),
+        (2, 2, true, Verdict::Suspect),
+        (3, 1, true, Verdict::Complete),
+        (1, 1, false, Verdict::Complete),
+        (0, 0, true, Verdict::Complete),
+    ] {
+        let rows = (0..gone).map(|n| live(&format!("m{n}"), 0, None)).collect();
+        let rows = Population {
+            by_urn_only,
+            ..missing(rows, known - gone)
+        };
+        let ids: &[&str] = if known > gone { &["p"] } else { &[] };
+        let listing = CompleteListing::of(ids, at(0));
+        let absence = absent(&rows, &listing, &Marker::default(), None, at(0), SPACING);
+        assert_eq!(absence.verdict, verdict, "{gone} of {known}");
+    }
+}
+
+/// Another one under the same name or address: whose the first was says nothing.
+#[test]
+fn what_is_made_again_under_an_old_name_begins_with_nobody() {
+    let given = Attribution {
+        cloud_project_id: None,
+        tenant_id: Some("a".into()),
+        rule: Rule::Operator,
+    };
+    let theirs = Attribution {
+        tenant_id: Some("b".into()),
+        rule: Rule::Membership,
+        ..given.clone()
+    };
+    let zone = Sighting::read(&DNS_ZONE, r#"{"name": "example.com"}"#).unwrap();
+    let mut row = stored(&zone, 3, Some(at(5)), true);
+    row.content.as_mut().unwrap().attribution = given.clone();
+    for (kind, found, after) in [
+        (&DNS_ZONE, None, Attribution::default()),
+        (&DNS_ZONE, Some(&theirs), theirs.clone()),
+        (&DROPLET, None, given.clone()),
+        (&DROPLET, Some(&theirs), given.clone()),
+    ] {
+        let Some(Change::Restored(written)) = seen(kind, &row, &zone, found) else {
+            panic!()
+        };
+        assert_eq!(written.content.attribution, after, "{}", kind.name);
+        let left = (after.tenant_id.as_deref() != Some("a")).then_some("a");
+        assert_eq!(written.left_tenant_id.as_deref(), left);
+    }
+    // While it lives, the operator's word holds.
+    row.deleted_at = None;
+    assert_eq!(
+        seen(&DNS_ZONE, &row, &zone, Some(&theirs)),
+        Some(Change::Cleared { id: Uuid::nil() })
     );
-    assert_eq!(done.fingerprint_after, next.fingerprint);
-    assert_ne!(done.fingerprint, done.fingerprint_after);
 }
 
 proptest! {

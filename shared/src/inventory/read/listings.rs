@@ -34,11 +34,11 @@ pub struct Listing {
     pub live: i64,
     /// Too much was missing, and nobody has been struck for it.
     pub suspicion: Option<Suspicion>,
-    /// An operator has said that the present state is true.
+    /// An operator has said that what was missing then is gone, and some of it has no tombstone yet.
     pub release: Option<Release>,
 }
 
-/// Since when the same things have been missing.
+/// Since when too much has been missing.
 #[derive(Clone, Debug, Serialize)]
 pub struct Suspicion {
     /// Since then.
@@ -47,7 +47,7 @@ pub struct Suspicion {
     pub listings: i32,
 }
 
-/// A release, which is for exactly one state of the listing.
+/// A release, which is for the things that were missing when it was given.
 #[derive(Clone, Debug, Serialize)]
 pub struct Release {
     /// The operator's subject.
@@ -56,7 +56,7 @@ pub struct Release {
     pub reason: Option<String>,
     /// When.
     pub at: Option<DateTime<Utc>>,
-    /// Until when; `None`: until the state changes.
+    /// Until when; `None`: while they are missing.
     pub until: Option<DateTime<Utc>>,
 }
 
@@ -89,8 +89,8 @@ async fn read(pool: &Pool, scope: &Scope, kinds: &[&str]) -> Result<Vec<Listing>
         r#"SELECT COALESCE(m.kind, k.kind) AS "kind!", m.verdict AS "verdict?", m.error,
                   m.last_attempt_at AS "last_attempt_at?", m.last_complete_at,
                   EXTRACT(EPOCH FROM clock_timestamp() - m.last_complete_at)::bigint AS age_seconds,
-                  m.last_complete_size, m.suspect_since, m.suspect_fingerprint, m.suspect_count AS "suspect_count?",
-                  m.released_by, m.released_at, m.released_until, m.released_fingerprint, m.released_reason,
+                  m.last_complete_size, m.suspect_since, m.suspect_count AS "suspect_count?",
+                  m.released_by, m.released_at, m.released_until, m.released_reason,
                   COALESCE(l.live, 0) AS "live!"
            FROM unnest($2::text[]) AS k(kind)
            FULL JOIN (SELECT * FROM sync_markers WHERE provider = $1) m ON m.kind = k.kind
@@ -116,12 +116,12 @@ async fn read(pool: &Pool, scope: &Scope, kinds: &[&str]) -> Result<Vec<Listing>
         age_seconds: row.age_seconds,
         last_complete_size: row.last_complete_size,
         live: row.live,
-        suspicion: row.suspect_fingerprint.map(|_| Suspicion {
-            since: row.suspect_since,
+        suspicion: row.suspect_since.map(|since| Suspicion {
+            since: Some(since),
             listings: row.suspect_count.unwrap_or_default(),
         }),
-        release: row.released_fingerprint.map(|_| Release {
-            by: row.released_by,
+        release: row.released_by.map(|by| Release {
+            by: Some(by),
             reason: row.released_reason,
             at: row.released_at,
             until: row.released_until,

@@ -87,7 +87,7 @@ pub(super) fn listing() -> Value {
         ],
     );
     let release = object(
-        "An operator has said that the state is true.",
+        "An operator has said that what was missing then is gone.",
         vec![
             (
                 "by",
@@ -105,7 +105,7 @@ pub(super) fn listing() -> Value {
             (
                 "until",
                 moment_or_null(),
-                "Until when; null: until the state changes.",
+                "Until when; null: while they are missing.",
                 json!(null),
             ),
         ],
@@ -152,10 +152,15 @@ pub(super) fn listing() -> Value {
             (
                 "suspicion",
                 nullable(suspicion),
-                "Too much is missing, and nothing is struck for it.",
+                "Too much is missing: who has been for less than four listings and an hour is not struck for it.",
                 json!(null),
             ),
-            ("release", nullable(release), "Of exactly one state.", json!(null)),
+            (
+                "release",
+                nullable(release),
+                "Of what was missing when it was given, until the last of it has its tombstone or is back.",
+                json!(null),
+            ),
         ],
     )
 }
