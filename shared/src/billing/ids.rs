@@ -84,7 +84,7 @@ pub(super) async fn read_on(
                 break;
             }
             // What has been read is kept; the next message goes on.
-            End::Failed(Failure::NoTime | Failure::NotBefore(_)) => {
+            End::Failed(failure) if for_now(&failure) || !upstream.has_time() => {
                 report.notes.push(waiting(&header, next.unwrap_or(first)));
                 break;
             }
@@ -92,6 +92,16 @@ pub(super) async fn read_on(
         }
     }
     Ok(())
+}
+
+/// Whether it is time or requests that there are no more of: no fault, and no reason for this message to come back.
+fn for_now(failure: &Failure) -> bool {
+    matches!(
+        failure,
+        Failure::NoTime
+            | Failure::NotBefore(_)
+            | Failure::Upstream(digitalocean::Error::Exhausted(_) | digitalocean::Error::Burst(_))
+    )
 }
 
 fn waiting(header: &Header, page: i32) -> String {

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use shared::billing::ingest_at;
 use shared::sync::RunOutcome;
 use simulator::{Fault, FaultKind, Scenario};
 
@@ -211,4 +212,25 @@ async fn prove_a_very_long_invoice_gets_every_id() {
     assert_eq!(books.count(by_id).await, LINES as i64);
     assert_eq!(books.header("long").await["matched_lines"], LINES);
     assert_eq!(books.judge("long").await, (LINES, LINES));
+    // Time that runs out in the middle of a request is no failure: what has been read stays read.
+    books.stage.sim.fault(
+        Fault::new(FaultKind::Hang)
+            .exactly_on("/v2/customers/my/invoices/long")
+            .page(3),
+    );
+    sqlx::query("UPDATE cloud_invoices SET items_page = 1 WHERE invoice_uuid = 'long'")
+        .execute(&books.stage.pool)
+        .await
+        .unwrap();
+    let time = Some(Duration::from_secs(30));
+    let report = ingest_at(&books.desks[5], "long", books.stage.now, time).await;
+    assert_eq!(report.outcome, RunOutcome::Complete, "{report:?}");
+    assert!(
+        report
+            .notes
+            .iter()
+            .any(|note| note.contains("wait from page 3 on")),
+        "{report:?}"
+    );
+    assert_eq!(books.header("long").await["items_page"], 3);
 }
