@@ -65,7 +65,7 @@ pub enum Answer {
     /// The same, and the work is done later: 202.
     Accepted(&'static str),
     /// `{"data": […]}` of these, all there are.
-    Group(&'static str),
+    Group(&'static str, &'static [Form]),
     /// A page of these.
     List(&'static str, &'static [Form]),
     /// Something else, of this media type.
@@ -254,9 +254,10 @@ impl Operation {
                     responses.insert("304".to_owned(), unchanged);
                 }
             }
-            Answer::Group(schema) => {
+            Answer::Group(schema, forms) => {
                 let items = json!({ "type": "array", "items": reference(schema) });
                 good["content"] = json_content(data(&items), json!({ "data": [schemas::example(schema)] }));
+                add_forms(&mut good, forms);
             }
             Answer::List(schema, forms) => {
                 let example = json!({ "data": [schemas::example(schema)], "page": schemas::example("Page") });
@@ -265,9 +266,7 @@ impl Operation {
                     "properties": { "data": { "type": "array", "items": reference(schema) }, "page": reference("Page") }
                 });
                 good["content"] = json_content(envelope, example);
-                for form in forms.iter().filter(|form| **form != Form::Json) {
-                    good["content"][form.media_type()] = json!({ "schema": { "type": "string" } });
-                }
+                add_forms(&mut good, forms);
                 good["headers"]["Link"] = json!({ "$ref": "#/components/headers/Link" });
             }
             Answer::Other(media_type) => {
@@ -301,7 +300,7 @@ impl Operation {
         if self.access != Access::Public {
             statuses.extend([401, 403, 503]);
         }
-        if matches!(self.answer, Answer::List(_, forms) if forms.len() > 1) {
+        if matches!(self.answer, Answer::List(_, forms) | Answer::Group(_, forms) if forms.len() > 1) {
             statuses.push(406);
         }
         if self.path.contains('{') {
@@ -314,6 +313,13 @@ impl Operation {
         statuses.sort_unstable();
         statuses.dedup();
         statuses
+    }
+}
+
+/// The forms that are not described by a schema.
+fn add_forms(response: &mut Value, forms: &[Form]) {
+    for form in forms.iter().filter(|form| **form != Form::Json) {
+        response["content"][form.media_type()] = json!({ "schema": { "type": "string" } });
     }
 }
 

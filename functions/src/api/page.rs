@@ -6,8 +6,8 @@
 //! would not is cut, and goes on behind its cursor. It refuses to skip rows and to leave any out.
 
 use axum::body::Body;
-use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_TYPE, LINK};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -119,11 +119,7 @@ pub fn answer_in<T: Serialize>(
     more: bool,
     position: impl Fn(&T) -> Position,
 ) -> Result<Response, Problem> {
-    let (mut body, between): (Vec<u8>, &[u8]) = match form {
-        Form::Json => (b"{\"data\":[".to_vec(), b","),
-        Form::Ndjson => (Vec::new(), b""),
-        Form::Csv => (format!("{}\r\n", columns.join(",")).into_bytes(), b""),
-    };
+    let (mut body, between) = beginning(form, columns);
     let mut weight = weigh(&body);
     let mut last = None;
     let mut cut = false;
@@ -156,6 +152,40 @@ pub fn answer_in<T: Serialize>(
         headers.insert(LINK, link);
     }
     Ok(response)
+}
+
+/// All of these, in this form, on one page.
+///
+/// # Errors
+/// 413, if that is more than a page holds; 500, if an item cannot be written as JSON.
+pub fn whole_in<T: Serialize>(form: Form, columns: &[&str], items: &[T]) -> Result<Response, Problem> {
+    let (mut body, between) = beginning(form, columns);
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            body.extend(between);
+        }
+        body.extend(written(form, columns, item)?);
+    }
+    if form == Form::Json {
+        body.extend(b"]}");
+    }
+    if weigh(&body) > LARGEST_PAGE {
+        let detail = "There is more of this than one answer holds: ask for less.";
+        return Err(Problem::too_large(StatusCode::PAYLOAD_TOO_LARGE, detail));
+    }
+    let mut response = Body::from(body).into_response();
+    let form = HeaderValue::from_static(form.content_type());
+    response.headers_mut().insert(CONTENT_TYPE, form);
+    Ok(response)
+}
+
+/// What stands before the items, and what between them.
+fn beginning(form: Form, columns: &[&str]) -> (Vec<u8>, &'static [u8]) {
+    match form {
+        Form::Json => (b"{\"data\":[".to_vec(), b","),
+        Form::Ndjson => (Vec::new(), b""),
+        Form::Csv => (format!("{}\r\n", columns.join(",")).into_bytes(), b""),
+    }
 }
 
 /// The `Link` to what comes behind this position.
@@ -338,8 +368,14 @@ mod tests {
         let (body, link, weight) = page(&[heavy.clone(), heavy.clone(), heavy.clone()], false).await;
         assert_eq!(body["data"].as_array().unwrap().len(), 2);
         assert!(link.is_some() && weight < LARGEST_PAGE + 1_000);
-        let (body, link, _) = page(&[heavy.clone(), heavy], false).await;
+        let (body, link, _) = page(&[heavy.clone(), heavy.clone()], false).await;
         assert_eq!(body["data"].as_array().unwrap().len(), 2);
         assert!(link.is_none());
+        // What is not paged is whole, or not sent.
+        for form in Form::ALL {
+            assert!(whole_in(form, &["a"], &[heavy.clone(), heavy.clone()]).is_ok());
+        }
+        let refused = whole_in(Form::Json, &[], &[heavy.clone(), heavy.clone(), heavy]);
+        assert!(refused.is_err());
     }
 }

@@ -86,7 +86,7 @@ pub async fn match_again(pool: &Pool, scope: &Scope, invoice_uuid: &str) -> Resu
         let mut transaction = act_as(pool, scope).await?;
         let header = sqlx::query_as!(
             Header,
-            "SELECT id, invoice_uuid, period, amount, ingest_status FROM cloud_invoices
+            "SELECT id, invoice_uuid, period, amount, ingest_status, items_page FROM cloud_invoices
              WHERE provider = $1 AND invoice_uuid = $2",
             PROVIDER,
             invoice_uuid

@@ -1,12 +1,14 @@
 //! The CSV of an invoice, row by row: the ledger's source.
 //!
-//! Pure and streaming: it is given pieces of bytes and answers one [`Line`] after the other, so that nothing but a
+//! Pure and streaming: it is given something to read and answers one [`Line`] after the other, so that nothing but a
 //! row is ever held. Columns are found by the header's names, never by position; unknown ones are ignored. It is
 //! lenient about form (byte order mark, CRLF, quoted newlines, short rows) and strict about content: a row that
 //! cannot be read is a [`Refusal`] that names its line and what is wrong, and there are no lines after it. It refuses
 //! to guess an amount, and to repeat what stands in a row.
 
 mod figure;
+
+use std::io::{self, BufRead};
 
 use chrono::{DateTime, Utc};
 use csv_core::ReadRecordResult;
@@ -71,9 +73,9 @@ const COLUMNS: [&str; 9] = [
 ];
 const NEEDED: usize = 7;
 
-/// The rows of a CSV that comes in pieces.
-pub struct Lines<P> {
-    pieces: P,
+/// The rows of a CSV.
+pub struct Lines<R> {
+    source: R,
     parser: csv_core::Reader,
     mark: usize,
     columns: Option<[Option<usize>; COLUMNS.len()]>,
@@ -91,14 +93,11 @@ struct Record {
     cells: usize,
 }
 
-impl<'a, P: Iterator<Item = &'a [u8]>> Lines<Pieces<'a, P>> {
-    /// The rows of the file that these pieces make.
-    pub fn of(pieces: impl IntoIterator<Item = &'a [u8], IntoIter = P>) -> Self {
+impl<R: BufRead> Lines<R> {
+    /// The rows of this file.
+    pub fn of(source: R) -> Self {
         Self {
-            pieces: Pieces {
-                more: pieces.into_iter(),
-                current: &[],
-            },
+            source,
             parser: csv_core::Reader::new(),
             mark: 0,
             columns: None,
@@ -123,13 +122,13 @@ impl<'a, P: Iterator<Item = &'a [u8]>> Lines<Pieces<'a, P>> {
         }
     }
 
-    /// The next record, taken out of as many pieces as it spans.
+    /// The next record, whatever pieces it is read in.
     fn record(&mut self) -> Result<Option<Record>, Refusal> {
         let mut line = self.parser.line();
         let (mut length, mut cells, mut quotes, mut begun) = (0, 0, 0_usize, false);
         loop {
-            self.skip_mark();
-            let input = self.pieces.current();
+            self.skip_mark().map_err(|error| unread(line, &error))?;
+            let input = self.source.fill_buf().map_err(|error| unread(line, &error))?;
             let ended = input.is_empty();
             let (text, ends) = (
                 self.text.get_mut(length..).unwrap_or_default(),
@@ -148,7 +147,7 @@ impl<'a, P: Iterator<Item = &'a [u8]>> Lines<Pieces<'a, P>> {
                 begun = blank < taken.len();
             }
             quotes += taken.iter().filter(|byte| **byte == b'"').count();
-            self.pieces.consume(read);
+            self.source.consume(read);
             length += written;
             cells += ended_cells;
             match result {
@@ -172,16 +171,17 @@ impl<'a, P: Iterator<Item = &'a [u8]>> Lines<Pieces<'a, P>> {
     }
 
     /// A byte order mark at the very beginning, however the pieces cut it.
-    fn skip_mark(&mut self) {
+    fn skip_mark(&mut self) -> io::Result<()> {
         while self.mark < BYTE_ORDER_MARK.len() {
-            let next = self.pieces.current().first();
+            let next = self.source.fill_buf()?.first();
             if next.is_none() || next != BYTE_ORDER_MARK.get(self.mark) {
                 self.mark = BYTE_ORDER_MARK.len();
-                return;
+                return Ok(());
             }
             self.mark += 1;
-            self.pieces.consume(1);
+            self.source.consume(1);
         }
+        Ok(())
     }
 
     /// The cells of a record, as text.
@@ -267,7 +267,7 @@ impl<'a, P: Iterator<Item = &'a [u8]>> Lines<Pieces<'a, P>> {
     }
 }
 
-impl<'a, P: Iterator<Item = &'a [u8]>> Iterator for Lines<Pieces<'a, P>> {
+impl<R: BufRead> Iterator for Lines<R> {
     type Item = Result<Line, Refusal>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -280,27 +280,8 @@ impl<'a, P: Iterator<Item = &'a [u8]>> Iterator for Lines<Pieces<'a, P>> {
     }
 }
 
-/// Pieces of a file, and how far the first one of them has been read.
-pub struct Pieces<'a, P> {
-    more: P,
-    current: &'a [u8],
-}
-
-impl<'a, P: Iterator<Item = &'a [u8]>> Pieces<'a, P> {
-    /// What is left of the present piece; empty at the end of the file only.
-    fn current(&mut self) -> &'a [u8] {
-        while self.current.is_empty() {
-            match self.more.next() {
-                Some(piece) => self.current = piece,
-                None => break,
-            }
-        }
-        self.current
-    }
-
-    fn consume(&mut self, bytes: usize) {
-        self.current = self.current.get(bytes..).unwrap_or_default();
-    }
+fn unread(line: u64, error: &io::Error) -> Refusal {
+    refusal(line, format!("the file cannot be read on: {}", error.kind()))
 }
 
 fn refusal(line: u64, reason: impl Into<String>) -> Refusal {

@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use serde::Serialize;
 
 use super::store::{self, Header, Heading};
-use super::{PREVIEW, figure, ingest, outbox, rematch};
+use super::{PREVIEW, figure, ids, ingest, outbox, rematch};
 use crate::digitalocean::billing::{self, Booking, Listed};
 use crate::digitalocean::listing::{Entry, Incomplete, Unreadable};
 use crate::sync::{Failure, Report, Token, Upstream};
@@ -171,7 +171,8 @@ async fn preview(upstream: &mut Upstream<'_>, token: &Token, report: &mut Report
     };
     let ingested = ingest::ingest(upstream, token, &header, report).await?;
     report.ledger.get_or_insert_default().preview = Some(ingested);
-    Ok(())
+    // A running month of that many lines has tomorrow's file before it has all ids of today's.
+    ids::read_on(upstream, token, PREVIEW, report).await
 }
 
 /// A list that may not be read ends the run; one that could not be read this time does not.
@@ -288,6 +289,7 @@ mod tests {
             period: "2020-01-01".parse().unwrap(),
             amount: 1.into(),
             ingest_status: status.into(),
+            items_page: None,
         };
         let headings = [
             heading("a", "2013-12-01"),

@@ -2,8 +2,10 @@
 //!
 //! Runs once per message, under a lease of that invoice's own, and again as often as SQS likes: one that has been
 //! ingested costs nothing more. What is wrong with the invoice itself is written down and done with; what may be
-//! better next time is the run's failure, and the message comes back. It refuses to store half an invoice: rows that
-//! cannot be read, or fewer of them than the invoice has items while the sum is wrong, leave everything as it was.
+//! better next time is the run's failure, and the message comes back. An invoice of very many lines is stored first
+//! and gets its ids behind ([`super::ids`]), by this message and by later ones. It refuses to store half an invoice:
+//! rows that cannot be read, or fewer of them than the invoice has items while the sum is wrong, leave everything as
+//! it was.
 
 use std::time::Duration;
 
@@ -12,8 +14,9 @@ use futures_util::FutureExt;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
+use super::ids;
 use super::items::Items;
-use super::lines::{self, Sum};
+use super::lines::{self, Ids, Sum};
 use super::reconcile::Reconciliation;
 use super::store::{self, Header};
 use super::{Error, LedgerReport};
@@ -26,7 +29,8 @@ use crate::sync::{self, Failure, Report, RunOutcome, Station, Token, Upstream};
 /// The worker's name.
 pub const INGEST: &str = "ingest-invoice";
 
-/// Beyond so many lines their items are not asked for: two hundred pages are most of a token's minute.
+/// Beyond so many lines their items are read behind them: two hundred pages are most of a token's minute, and some
+/// megabytes.
 const MOST_ITEMS: u32 = 40_000;
 
 /// What became of an invoice.
@@ -74,7 +78,8 @@ pub fn ingest_at<'a>(
                 return report;
             }
         };
-        if header.ingest_status == "ingested" {
+        let stored = header.ingest_status == "ingested";
+        if stored && header.items_page.is_none() {
             report.outcome = RunOutcome::Done;
             return report;
         }
@@ -83,9 +88,12 @@ pub fn ingest_at<'a>(
         let report = sync::under_lease(station, &lease, report, now, time_left, |upstream, report| {
             async move {
                 let token = upstream.open().await?;
+                if stored {
+                    return ids::read_on(upstream, &token, &known.invoice_uuid, report).await;
+                }
                 let ingested = ingest(upstream, &token, &known, report).await?;
                 report.ledger.insert(LedgerReport::default()).ingested = Some(ingested);
-                Ok(())
+                ids::read_on(upstream, &token, &known.invoice_uuid, report).await
             }
             .boxed()
         })
@@ -129,15 +137,22 @@ pub(super) async fn ingest(
         Ok(sum) => sum,
         Err(refusal) => return refuse(upstream, header, refusal.to_string()).await,
     };
-    let (items, whole) = items(upstream, token, header, sum, report).await?;
+    let ids = items(upstream, token, header, sum, report).await?;
     let mismatch = Reconciliation::of(header.amount, sum.total, sum.lines) == Reconciliation::Mismatch;
-    let had = items.len();
-    if whole && mismatch && had > sum.lines as usize && !header.is_preview() {
-        let reason = format!("the CSV has {} rows and the invoice {had} items", sum.lines);
+    if let Ids::Of(items) = &ids
+        && mismatch
+        && items.len() > sum.lines as usize
+        && !header.is_preview()
+    {
+        let reason = format!(
+            "the CSV has {} rows and the invoice {} items",
+            sum.lines,
+            items.len()
+        );
         return refuse(upstream, header, reason).await;
     }
     upstream.hold_on().await?;
-    let replaced = lines::replace(pool, upstream.lease(), header, &csv, sum, items, now).await?;
+    let replaced = lines::replace(pool, upstream.lease(), header, &csv, sum, ids, now).await?;
     if replaced.reconciliation == Reconciliation::Mismatch {
         tracing::error!(
             invoice_uuid = uuid,
@@ -162,19 +177,16 @@ pub(super) async fn ingest(
     })
 }
 
-/// The items' ids, and whether all of them were seen. Without them names have to do.
+/// The items' ids. Without them names have to do.
 async fn items(
     upstream: &mut Upstream<'_>,
     token: &Token,
     header: &Header,
     sum: Sum,
     report: &mut Report,
-) -> Result<(Items, bool), Failure> {
+) -> Result<Ids, Failure> {
     if sum.lines > MOST_ITEMS {
-        report
-            .notes
-            .push(format!("{} lines are too many to ask for their items", sum.lines));
-        return Ok((Items::default(), false));
+        return Ok(Ids::Later);
     }
     let (mut items, mut seen) = (Items::default(), 0_u32);
     let end = upstream
@@ -189,7 +201,7 @@ async fn items(
         })
         .await?;
     match end {
-        Ok(_) => Ok((items, true)),
+        Ok(_) => Ok(Ids::Of(items)),
         // Not for this token, or not as documented: asking again would not help.
         Err(
             incomplete @ (Incomplete::Page {
@@ -202,7 +214,7 @@ async fn items(
                 "matched without the items of {}: {incomplete}",
                 header.invoice_uuid
             ));
-            Ok((Items::default(), false))
+            Ok(Ids::Unknown)
         }
         Err(Incomplete::Page { error, .. }) => Err(error.into()),
         Err(Incomplete::Stopped(_)) => Err(Failure::NoTime),

@@ -109,7 +109,7 @@ mod tests {
             "product,group_description,description,hours,start,end,USD\n\
              Droplets,,{description},744,2020-01-01 00:00:00 +0000,2020-02-01 00:00:00 +0000,{amount}\n"
         );
-        Lines::of([text.as_bytes()]).next().unwrap().unwrap()
+        Lines::of(text.as_bytes()).next().unwrap().unwrap()
     }
 
     #[test]

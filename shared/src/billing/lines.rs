@@ -1,7 +1,7 @@
 //! An invoice's set of lines: replaced as a whole, in one transaction, or not at all.
 //!
 //! The CSV is read twice, in [`check`] without keeping a line and in [`replace`] a batch at a time, so that an invoice
-//! of a million lines costs its bytes once and never its lines. The header's row is locked first: of two deliveries
+//! of a million lines costs its packed bytes and never its lines. The header's row is locked first: of two deliveries
 //! one waits and then finds the work done. Lines go in by `unnest`, because Postgres has no COPY into a table with
 //! row-level security. [`rematch`] changes the match of lines that have none, and nothing else.
 
@@ -23,7 +23,7 @@ use crate::digitalocean::billing::Csv;
 use crate::runs::Lease;
 
 /// Lines that are looked up and written together.
-const BATCH: usize = 2_000;
+pub(super) const BATCH: usize = 2_000;
 
 /// What the database's own check refuses.
 const MOST: Decimal = Decimal::from_parts(0xA4C6_8000, 0x0003_8D7E, 0, false, 0);
@@ -50,7 +50,7 @@ pub(super) struct Replaced {
 /// Reads every row and adds the amounts up; keeps nothing.
 pub(super) fn check(csv: &Csv) -> Result<Sum, Refusal> {
     let mut sum = Sum::default();
-    for line in Lines::of(csv.pieces()) {
+    for line in Lines::of(csv.read()) {
         let line = line?;
         sum.lines = line.number;
         // Each has at most twelve digits before the point, so that millions of them still fit a decimal.
@@ -65,6 +65,23 @@ pub(super) fn check(csv: &Csv) -> Result<Sum, Refusal> {
     Ok(sum)
 }
 
+/// An invoice of a million lines may take longer than a request.
+pub(super) async fn take_time(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let limits = "SET LOCAL lock_timeout = '20s'; SET LOCAL statement_timeout = '120s'";
+    sqlx::raw_sql(limits).execute(connection).await?;
+    Ok(())
+}
+
+/// The ids that the lines of an invoice get.
+pub(super) enum Ids {
+    /// From these items, which are all there are.
+    Of(Items),
+    /// None.
+    Unknown,
+    /// Later, from items that are read page by page.
+    Later,
+}
+
 /// Replaces the lines of an invoice by those of this CSV, which has been checked.
 pub(super) async fn replace(
     pool: &Pool,
@@ -72,14 +89,16 @@ pub(super) async fn replace(
     header: &Header,
     csv: &Csv,
     sum: Sum,
-    mut items: Items,
+    ids: Ids,
     now: DateTime<Utc>,
 ) -> Result<Replaced, Error> {
+    let (mut items, items_page) = match ids {
+        Ids::Of(items) => (items, None),
+        Ids::Unknown => (Items::default(), None),
+        Ids::Later => (Items::default(), Some(1)),
+    };
     let mut transaction = pool.begin().await?;
-    // An invoice of a million lines may take longer than a request; a plan made for an empty inventory would, too.
-    let limits = "SET LOCAL lock_timeout = '20s'; SET LOCAL statement_timeout = '120s'; \
-                  SET LOCAL plan_cache_mode = force_custom_plan";
-    sqlx::raw_sql(limits).execute(&mut *transaction).await?;
+    take_time(&mut transaction).await?;
     let stored = sqlx::query!(
         "SELECT amount, ingest_status, csv_sha256, line_count, resource_lines, matched_lines, lines_total
          FROM cloud_invoices WHERE id = $1 FOR UPDATE",
@@ -117,7 +136,7 @@ pub(super) async fn replace(
         unchanged: false,
     };
     let mut batch = Vec::with_capacity(BATCH);
-    for line in Lines::of(csv.pieces()) {
+    for line in Lines::of(csv.read()) {
         let line = line?;
         let charge = product::classify(&line.product, &line.group, &line.description, line.amount);
         let ids = items.take(&line);
@@ -133,7 +152,8 @@ pub(super) async fn replace(
     let count = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     sqlx::query!(
         "UPDATE cloud_invoices SET ingest_status = 'ingested', csv_sha256 = $2, line_count = $3, lines_total = $4,
-                reconciliation = $5, resource_lines = $6, matched_lines = $7, ingested_at = $8, last_error = NULL
+                reconciliation = $5, resource_lines = $6, matched_lines = $7, ingested_at = $8, last_error = NULL,
+                items_page = $9
          WHERE id = $1",
         header.id,
         csv.sha256.as_slice(),
@@ -142,7 +162,8 @@ pub(super) async fn replace(
         replaced.reconciliation.name(),
         count(replaced.of_resources),
         count(replaced.matched),
-        now
+        now,
+        items_page
     )
     .execute(&mut *transaction)
     .await?;
@@ -173,6 +194,29 @@ async fn write(
     }
     rows.insert(connection, header.id).await?;
     Ok(matched)
+}
+
+/// What lines are about by these ids, and how many lines of resources are matched so.
+pub(super) async fn look_up<'a>(
+    connection: &mut PgConnection,
+    header: &Header,
+    asked: impl Iterator<Item = (&'a Line, &'a [String])>,
+) -> Result<(Vec<Match>, usize), Error> {
+    let mut wanted = Wanted::default();
+    let mut read = Vec::new();
+    for (line, ids) in asked {
+        let charge = product::classify(&line.product, &line.group, &line.description, line.amount);
+        wanted.add(&charge, ids);
+        read.push((charge, ids, span(header, line.start, line.end)));
+    }
+    let directory = Directory::look_up(connection, wanted).await?;
+    let (mut matches, mut of_resources) = (Vec::with_capacity(read.len()), 0);
+    for (charge, ids, span) in read {
+        let found = find(&directory, &charge, ids, span);
+        of_resources += usize::from(found.is_some() && charge.class == Class::Resource);
+        matches.push(found);
+    }
+    Ok((matches, of_resources))
 }
 
 fn find(directory: &Directory, charge: &Charge, ids: &[String], span: Span) -> Match {
@@ -263,18 +307,25 @@ impl Rows {
 
 /// One thing is not charged twice for one time: where two lines of a product claim the same resource at once, those
 /// that had only a name to go by are of somebody that the mirror does not know. Answers how many lines of resources
-/// lost their match. (Wholes have many lines, and are not meant.)
+/// lost their match. (Wholes have many lines, and are not meant.) Each resource's lines in the order in which they
+/// begin: one overlaps another if it begins before an earlier one has ended, or ends after the next has begun. Asked
+/// pair by pair, a planner that has never seen these rows reads the whole invoice for each of them.
 async fn doubt(connection: &mut PgConnection, header: &Header) -> Result<u32, sqlx::Error> {
     let doubted = sqlx::query_scalar!(
-        r#"WITH doubted AS (
+        r#"WITH claims AS (
+               SELECT line_no, match_rule,
+                      max(COALESCE(ends_at, 'infinity')) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+                          > COALESCE(starts_at, '-infinity') AS begins_within,
+                      lead(COALESCE(starts_at, '-infinity')) OVER w < COALESCE(ends_at, 'infinity') AS ends_within
+               FROM cloud_cost_lines
+               WHERE cloud_invoice_id = $1 AND cloud_resource_id IS NOT NULL
+               WINDOW w AS (PARTITION BY cloud_resource_id, product ORDER BY COALESCE(starts_at, '-infinity'), line_no)
+           ), doubted AS (
                UPDATE cloud_cost_lines l SET cloud_resource_id = NULL, match_rule = NULL
-               WHERE l.cloud_invoice_id = $1 AND l.match_rule IN ('name', 'backup_parent') AND EXISTS (
-                   SELECT FROM cloud_cost_lines o
-                   WHERE o.cloud_resource_id = l.cloud_resource_id AND o.cloud_invoice_id = l.cloud_invoice_id
-                     AND o.line_no <> l.line_no AND o.product = l.product
-                     AND (o.ends_at IS NULL OR l.starts_at IS NULL OR l.starts_at < o.ends_at)
-                     AND (l.ends_at IS NULL OR o.starts_at IS NULL OR o.starts_at < l.ends_at))
-               RETURNING class
+               FROM claims c
+               WHERE l.cloud_invoice_id = $1 AND l.line_no = c.line_no
+                 AND c.match_rule IN ('name', 'backup_parent') AND (c.begins_within OR c.ends_within)
+               RETURNING l.class
            )
            SELECT count(*) AS "doubted!" FROM doubted WHERE class = 'resource'"#,
         header.id

@@ -12,6 +12,7 @@ pub mod csv;
 mod directory;
 pub mod focus;
 mod history;
+mod ids;
 mod ingest;
 pub mod items;
 mod lines;

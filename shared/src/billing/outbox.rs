@@ -1,4 +1,5 @@
-//! Sending what waits: a message for every invoice that is pending and has none, or whose message is lost.
+//! Sending what waits: a message for every invoice that is pending and has none, or whose message is lost, and for
+//! one whose items have been read in part.
 //!
 //! At the end of every balance and history run, so that a message that got lost costs an hour. Sent first, noted
 //! after: dying in between sends one twice, and ingesting twice is the same as once.

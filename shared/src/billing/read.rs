@@ -73,6 +73,8 @@ pub struct Invoice {
     pub matched_lines: Option<i32>,
     /// Their share, from 0 to 1; `None` if there are none.
     pub match_rate: Option<Decimal>,
+    /// Of a long invoice: the page of its items whose ids are read next.
+    pub items_page: Option<i32>,
 }
 
 /// One line, and what caused it.
@@ -115,9 +117,9 @@ pub struct CostLine {
     pub cloud_resource_id: Option<Uuid>,
     /// Why that one.
     pub match_rule: Option<String>,
-    /// Whose it is now.
+    /// Whose it was when the charge ended.
     pub tenant_id: Option<String>,
-    /// The project it is in now.
+    /// The project it was in then.
     pub project_id: Option<Uuid>,
 }
 

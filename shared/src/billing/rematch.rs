@@ -37,7 +37,7 @@ pub(super) async fn run(upstream: &mut Upstream<'_>) -> Result<u32, Failure> {
 async fn unmatched(pool: &Pool) -> Result<Vec<Header>, Error> {
     Ok(sqlx::query_as!(
         Header,
-        "SELECT id, invoice_uuid, period, amount, ingest_status FROM cloud_invoices
+        "SELECT id, invoice_uuid, period, amount, ingest_status, items_page FROM cloud_invoices
          WHERE provider = $1 AND ingested_at IS NOT NULL AND matched_lines < resource_lines
          ORDER BY period DESC, id",
         PROVIDER

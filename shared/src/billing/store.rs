@@ -42,6 +42,8 @@ pub(crate) struct Header {
     pub(super) period: NaiveDate,
     pub(super) amount: Decimal,
     pub(super) ingest_status: String,
+    /// The page of its items that is to be read next, if some have been left for later.
+    pub(super) items_page: Option<i32>,
 }
 
 /// Keeps a balance. False: it is the reading that is there already.
@@ -115,7 +117,7 @@ pub(super) async fn keep_headings(
 pub(super) async fn header(pool: &Pool, invoice_uuid: &str) -> Result<Option<Header>, Error> {
     Ok(sqlx::query_as!(
         Header,
-        "SELECT id, invoice_uuid, period, amount, ingest_status FROM cloud_invoices
+        "SELECT id, invoice_uuid, period, amount, ingest_status, items_page FROM cloud_invoices
          WHERE provider = $1 AND invoice_uuid = $2",
         PROVIDER,
         invoice_uuid
@@ -128,7 +130,7 @@ pub(super) async fn header(pool: &Pool, invoice_uuid: &str) -> Result<Option<Hea
 pub(super) async fn headers(pool: &Pool) -> Result<Vec<Header>, Error> {
     Ok(sqlx::query_as!(
         Header,
-        "SELECT id, invoice_uuid, period, amount, ingest_status FROM cloud_invoices
+        "SELECT id, invoice_uuid, period, amount, ingest_status, items_page FROM cloud_invoices
          WHERE provider = $1 AND NOT preview ORDER BY period DESC, id",
         PROVIDER
     )
@@ -136,11 +138,12 @@ pub(super) async fn headers(pool: &Pool) -> Result<Vec<Header>, Error> {
     .await?)
 }
 
-/// Invoices that wait for a message, or whose message is lost.
+/// Invoices that wait for a message, or whose message is lost. One whose items have been read in part waits too.
 pub(super) async fn to_send(pool: &Pool, now: DateTime<Utc>) -> Result<Vec<String>, Error> {
     Ok(sqlx::query_scalar!(
         "SELECT invoice_uuid FROM cloud_invoices
-         WHERE ingest_status = 'pending' AND NOT preview AND (enqueued_at IS NULL OR enqueued_at < $1)
+         WHERE (ingest_status = 'pending' OR ingest_status = 'ingested' AND items_page IS NOT NULL)
+           AND NOT preview AND (enqueued_at IS NULL OR enqueued_at < $1)
          ORDER BY period DESC, invoice_uuid",
         now - LOST_AFTER
     )

@@ -1,23 +1,32 @@
 //! Billing as DigitalOcean serves it: the balance, the history, one invoice in its two forms.
 //!
-//! GET only, with `billing:read`. Amounts stay text here: what a decimal is, the ledger decides. The CSV arrives in
-//! pieces and is kept in them, once; it counts only if it calls itself CSV, is whole, and is not empty. Of a summary's
-//! personal data nothing is asked for. It refuses to follow anything, and to say what stands in an answer.
+//! GET only, with `billing:read`. Amounts stay text here: what a decimal is, the ledger decides. The CSV is packed as
+//! it arrives, so that a million lines are some megabytes, and read out of that as often as needed; it counts only if
+//! it calls itself CSV, is whole, and is not empty. Of a summary's personal data nothing is asked for. It refuses to
+//! follow anything, and to say what stands in an answer.
 
 use std::borrow::Cow;
+use std::io::{BufRead, BufReader, Write};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use flate2::Compression;
+use flate2::bufread::DeflateDecoder;
+use flate2::write::DeflateEncoder;
 use reqwest::StatusCode;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::listing::{Collection, Paging};
+use super::listing::{Collection, PER_PAGE, Paging};
 use super::{Error, Session, is_kind, reason, refused};
 
-/// Most of a CSV that is kept: more than a million lines.
+/// The longest CSV: more than a million lines.
 const CSV_CAP: usize = 192 * 1024 * 1024;
+/// Most of it that is kept, packed. Invoices come to a tenth of their length; what does not is no invoice.
+const PACKED_CAP: usize = 48 * 1024 * 1024;
+/// Read out of the packed file at a time.
+const PIECE: usize = 64 * 1024;
 /// How long it may take.
 const CSV_TIME: Duration = Duration::from_secs(120);
 
@@ -99,27 +108,81 @@ pub struct Item {
     pub resource_uuid: Option<String>,
 }
 
-/// The CSV of an invoice: whole, in the pieces that it came in.
+/// One page of an invoice's items.
+#[derive(Debug)]
+pub struct Items {
+    /// In DigitalOcean's order.
+    pub items: Vec<Item>,
+    /// Whether there are pages after it.
+    pub more: bool,
+}
+
+/// The CSV of an invoice: whole, and packed.
 #[derive(Debug)]
 pub struct Csv {
-    pieces: Vec<Box<[u8]>>,
+    packed: Vec<u8>,
     /// Of all its bytes.
     pub sha256: [u8; 32],
 }
 
 impl Csv {
-    /// Its bytes, in order.
-    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        self.pieces.iter().map(AsRef::as_ref)
+    /// Its bytes, from the first.
+    pub fn read(&self) -> impl BufRead {
+        BufReader::with_capacity(PIECE, DeflateDecoder::new(self.packed.as_slice()))
     }
 
     /// A CSV for tests of what is made of one.
     #[cfg(test)]
     pub(crate) fn of(text: &str) -> Self {
+        let mut packing = Packing::up_to(PACKED_CAP);
+        packing.add(text.as_bytes()).unwrap();
+        packing.finish().unwrap()
+    }
+}
+
+/// A CSV that is arriving.
+struct Packing {
+    packed: DeflateEncoder<Vec<u8>>,
+    hash: Sha256,
+    length: usize,
+    /// Most that is kept.
+    most: usize,
+}
+
+impl Packing {
+    fn up_to(most: usize) -> Self {
         Self {
-            pieces: vec![text.as_bytes().into()],
-            sha256: Sha256::digest(text.as_bytes()).into(),
+            packed: DeflateEncoder::new(Vec::new(), Compression::fast()),
+            hash: Sha256::new(),
+            length: 0,
+            most,
         }
+    }
+
+    fn add(&mut self, piece: &[u8]) -> Result<(), Error> {
+        self.length += piece.len();
+        if self.length > CSV_CAP || self.packed.get_ref().len() > self.most {
+            return Err(Error::Malformed("the CSV is larger than any invoice"));
+        }
+        self.hash.update(piece);
+        // Into memory, which does not fail.
+        self.packed
+            .write_all(piece)
+            .map_err(|_| Error::Malformed("the CSV cannot be packed"))
+    }
+
+    fn finish(self) -> Result<Csv, Error> {
+        if self.length == 0 {
+            return Err(Error::Malformed("the CSV is empty"));
+        }
+        let packed = self
+            .packed
+            .finish()
+            .map_err(|_| Error::Malformed("the CSV cannot be packed"))?;
+        Ok(Csv {
+            packed,
+            sha256: self.hash.finalize().into(),
+        })
     }
 }
 
@@ -179,7 +242,7 @@ impl Session {
     /// The CSV of one invoice, or of `preview`.
     ///
     /// # Errors
-    /// See [`Error`]; another type of content, an empty body and one of more than 192 MiB are malformed.
+    /// See [`Error`]; another type of content, an empty body and one that is larger than any invoice are malformed.
     pub async fn csv(&self, invoice: &str, now: DateTime<Utc>) -> Result<Csv, Error> {
         let path = format!("/v2/customers/my/invoices/{invoice}/csv");
         let request = self.request(reqwest::Method::GET, &path)?.timeout(CSV_TIME);
@@ -193,27 +256,52 @@ impl Session {
         if !is_kind(response.headers().get(CONTENT_TYPE), "text/csv") {
             return Err(Error::Malformed("the answer is not CSV"));
         }
-        let (mut pieces, mut length, mut hash) = (Vec::new(), 0, Sha256::new());
+        let mut packing = Packing::up_to(PACKED_CAP);
         while let Some(piece) = response
             .chunk()
             .await
             .map_err(|error| Error::Transport(reason(&error)))?
         {
-            length += piece.len();
-            if length > CSV_CAP {
-                return Err(Error::Malformed("the CSV is larger than 192 MiB"));
-            }
-            hash.update(&piece);
-            // Boxed, because a piece may be a small part of a large buffer that it would keep alive.
-            pieces.push(Box::from(&*piece));
+            packing.add(&piece)?;
         }
-        if length == 0 {
-            return Err(Error::Malformed("the CSV is empty"));
+        packing.finish()
+    }
+
+    /// One page of an invoice's items, from 1: for an invoice that is too long to be walked in one run.
+    ///
+    /// # Errors
+    /// See [`Error`]; a page that is short or empty and has another one after it is malformed.
+    pub async fn items(&self, invoice: &str, page: u32, now: DateTime<Utc>) -> Result<Items, Error> {
+        #[derive(Deserialize)]
+        struct Envelope {
+            invoice_items: Option<Vec<Item>>,
+            #[serde(default)]
+            links: Option<Links>,
         }
-        Ok(Csv {
-            pieces,
-            sha256: hash.finalize().into(),
-        })
+        #[derive(Deserialize)]
+        struct Links {
+            pages: Option<Pages>,
+        }
+        #[derive(Deserialize)]
+        struct Pages {
+            next: Option<String>,
+        }
+        let path = format!("/v2/customers/my/invoices/{invoice}");
+        let (page, per_page) = (page.to_string(), PER_PAGE.to_string());
+        let query = [("page", page.as_str()), ("per_page", per_page.as_str())];
+        let answer = self.get(&path, &query, now).await?;
+        let envelope: Envelope = serde_json::from_slice(&answer.body)
+            .map_err(|_| Error::Malformed("the items of the invoice are not a list of them"))?;
+        let pages = envelope.links.and_then(|links| links.pages);
+        let next = pages.and_then(|pages| pages.next);
+        let items = envelope
+            .invoice_items
+            .ok_or(Error::Malformed("the list is missing"))?;
+        let more = next.is_some_and(|next| !next.is_empty());
+        if more && items.len() != PER_PAGE as usize {
+            return Err(Error::Malformed("a page of items is short, and not the last one"));
+        }
+        Ok(Items { items, more })
     }
 }
 
@@ -231,5 +319,34 @@ mod tests {
         let item = r#"{"product": "Spaces Subscription", "description": "Spaces", "amount": "34.45", "duration": "744"}"#;
         let item: Item = serde_json::from_str(item).unwrap();
         assert_eq!((item.resource_id, item.group_description.as_str()), (None, ""));
+    }
+
+    #[test]
+    fn a_packed_file_is_the_file() {
+        let row = "Droplets,,web-0000001 (s-1vcpu-1gb),744,2025-10-01 00:00:00 +0000,$6.00\n";
+        let text = row.repeat(10_000);
+        let csv = Csv::of(&text);
+        for _ in 0..2 {
+            let mut read = String::new();
+            std::io::Read::read_to_string(&mut csv.read(), &mut read).unwrap();
+            assert_eq!(read, text);
+        }
+        assert_eq!(csv.sha256, <[u8; 32]>::from(Sha256::digest(text.as_bytes())));
+        assert!(csv.packed.len() * 20 < text.len());
+        assert!(Packing::up_to(PACKED_CAP).finish().is_err());
+    }
+
+    /// What does not get smaller would be kept as it is: there is an end to that before memory ends.
+    #[test]
+    fn a_file_of_noise_is_given_up() {
+        let (mut packing, mut state) = (Packing::up_to(1 << 16), 1_u64);
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state.to_be_bytes()[0]
+        })
+        .take(1 << 15)
+        .collect();
+        let taken = (0..100).take_while(|_| packing.add(&noise).is_ok()).count();
+        assert!((2..8).contains(&taken), "{taken}");
     }
 }

@@ -197,6 +197,94 @@ async fn invoices_lines_and_groups_add_up_to_the_same() {
     }
 }
 
+/// Every page of a list in some form, joined.
+async fn pages(api: &Api, path: &str, accept: &str) -> Vec<String> {
+    let authorization = format!("Bearer {}", operator());
+    let headers = [("authorization", authorization.as_str()), ("accept", accept)];
+    let (mut pages, mut next) = (Vec::new(), path.to_owned());
+    loop {
+        let answer = api.send("GET", &next, &headers, "").await;
+        assert_eq!(answer.status, 200, "{next}");
+        assert!(
+            answer.headers["content-type"]
+                .to_str()
+                .unwrap()
+                .starts_with(accept)
+        );
+        pages.push(answer.text);
+        let Some(link) = answer.headers.get("link") else {
+            return pages;
+        };
+        next = link
+            .to_str()
+            .unwrap()
+            .split(['<', '>'])
+            .nth(1)
+            .unwrap()
+            .to_owned();
+    }
+}
+
+#[tokio::test]
+async fn lists_are_the_same_in_every_form() {
+    let (books, api) = filled().await;
+    let later = json!({"account_balance": "-20.00", "generated_at": "2026-11-21T09:00:00Z"});
+    books.stage.sim.world().change_balance(later).unwrap();
+    books.balance().await;
+    for (path, paged) in [
+        ("/api/v1/billing/balance/history?limit=1", true),
+        ("/api/v1/billing/invoices?limit=5", true),
+        ("/api/v1/billing/cost-lines?limit=250", true),
+        ("/api/v1/billing/costs?group_by=tenant,kind,month", false),
+        ("/api/v1/billing/costs", false),
+    ] {
+        let items = if paged {
+            api.all(path, &operator()).await
+        } else {
+            let answer = api.get(path, &operator()).await;
+            answer.body["data"].as_array().unwrap().clone()
+        };
+        assert!(items.len() > 1, "{path}");
+        let told = pages(&api, path, "application/x-ndjson").await;
+        assert!(!paged || told.len() > 1, "{path}");
+        let told: Vec<Value> = told
+            .iter()
+            .flat_map(|page| page.lines())
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(told, items, "{path}");
+        let mut rows = Vec::new();
+        for page in pages(&api, path, "text/csv").await {
+            let mut reader = csv::Reader::from_reader(page.as_bytes());
+            let names = reader.headers().unwrap().clone();
+            for record in reader.records() {
+                let cells = record.unwrap();
+                let row = names
+                    .iter()
+                    .zip(&cells)
+                    .map(|(name, cell)| (name.to_owned(), cell.to_owned()));
+                rows.push(row.collect::<BTreeMap<String, String>>());
+            }
+        }
+        assert_eq!(rows.len(), items.len(), "{path}");
+        for (row, item) in rows.iter().zip(&items) {
+            let item = item.as_object().unwrap();
+            assert!(item.keys().all(|key| row.contains_key(key)), "{path}: {item:?}");
+            for (name, cell) in row {
+                let said = match item.get(name) {
+                    None | Some(Value::Null) => String::new(),
+                    Some(Value::String(text)) => text.clone(),
+                    Some(other) => other.to_string(),
+                };
+                assert_eq!(*cell, said, "{path}: {name}");
+            }
+        }
+        let authorization = format!("Bearer {}", operator());
+        let html = [("authorization", authorization.as_str()), ("accept", "text/html")];
+        assert_eq!(api.send("GET", path, &html, "").await.status, 406, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn the_running_month_is_asked_for_by_name() {
     let (_books, api) = filled().await;

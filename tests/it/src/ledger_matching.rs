@@ -204,7 +204,7 @@ async fn nobody_is_charged_twice_for_one_time() {
     for (invoice, rows, matched) in [
         (
             "beside",
-            [
+            vec![
                 row("double", &id, start, end),
                 row("double", "401", start, middle),
             ],
@@ -212,8 +212,19 @@ async fn nobody_is_charged_twice_for_one_time() {
         ),
         (
             "resized",
-            [row("double", &id, start, middle), row("double", &id, middle, end)],
+            vec![row("double", &id, start, middle), row("double", &id, middle, end)],
             2,
+        ),
+        // The second begins within the first and so does the third; the fourth is alone.
+        (
+            "within",
+            vec![
+                row("double", "401", start, middle),
+                row("double", "402", "2026-12-02T00:00:00Z", "2026-12-03T00:00:00Z"),
+                row("double", "403", "2026-12-04T00:00:00Z", "2026-12-05T00:00:00Z"),
+                row("double", &id, middle, end),
+            ],
+            1,
         ),
     ] {
         books.bill(json!({"uuid": invoice, "period": "2026-12", "rows": rows}));

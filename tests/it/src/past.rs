@@ -144,7 +144,7 @@ async fn read(api: &Api, at: DateTime<Utc>, readings: &mut Vec<Reading>) {
 }
 
 /// A few things happen: to content, to owners, to existence.
-async fn change(stage: &Stage, pool: &PgPool, random: &mut ChaCha8Rng) {
+pub async fn change(stage: &Stage, pool: &PgPool, random: &mut ChaCha8Rng) {
     let items = stage.sim.items("droplets");
     for _ in 0..random.random_range(1..6) {
         let item = items.choose(random).unwrap();

@@ -48,6 +48,36 @@ const NEWEST_FIRST: Sort = Sort {
     descending: true,
 };
 
+/// What a balance has as CSV, in this order.
+const BALANCE_COLUMNS: [&str; 5] = [
+    "generated_at",
+    "fetched_at",
+    "month_to_date_balance",
+    "account_balance",
+    "month_to_date_usage",
+];
+
+/// What an invoice has as CSV, in this order.
+const INVOICE_COLUMNS: [&str; 17] = [
+    "invoice_uuid",
+    "invoice_id",
+    "period",
+    "preview",
+    "amount",
+    "issued_at",
+    "ingest_status",
+    "ingested_at",
+    "last_error",
+    "line_count",
+    "lines_total",
+    "difference",
+    "reconciliation",
+    "resource_lines",
+    "matched_lines",
+    "match_rate",
+    "items_page",
+];
+
 pub(in crate::api) static BALANCE: Operation = Operation {
     method: "get",
     path: "/api/v1/billing/balance",
@@ -89,14 +119,14 @@ pub(in crate::api) static BALANCES: Operation = Operation {
     access: Access::Operator,
     parameters: &[Parameter::LIMIT, Parameter::CURSOR],
     body: None,
-    answer: Answer::List("Balance", &[Form::Json]),
+    answer: Answer::List("Balance", &Form::ALL),
     problems: &[],
 };
 
 /// `GET /api/v1/billing/balance/history`
 ///
 /// # Errors
-/// 400 for parameters, 503 while the database is away.
+/// 400 for parameters, 406, 503 while the database is away.
 pub async fn balances(
     operator: Operator,
     State(state): State<Arc<api::State>>,
@@ -106,11 +136,14 @@ pub async fn balances(
     let limit = page::limit(&mut parameters);
     let before = place(&mut parameters, NEWEST_FIRST, moment_of);
     parameters.check()?;
+    let form = Form::accepted(request.headers(), &Form::ALL)?;
     let found = read::balances(&state.database().await?, operator.scope(), before, limit).await?;
-    page::answer(&parameters, limit, &found.items, found.more, |balance| Position {
+    let position = |balance: &read::Balance| Position {
         place: inventory::Place::UpdatedAt(balance.generated_at),
         id: Uuid::nil(),
-    })
+    };
+    let (items, more) = (&found.items, found.more);
+    page::answer_in(form, &BALANCE_COLUMNS, &parameters, limit, items, more, position)
 }
 
 pub(in crate::api) static INVOICES: Operation = Operation {
@@ -139,14 +172,14 @@ pub(in crate::api) static INVOICES: Operation = Operation {
         Parameter::CURSOR,
     ],
     body: None,
-    answer: Answer::List("Invoice", &[Form::Json]),
+    answer: Answer::List("Invoice", &Form::ALL),
     problems: &[],
 };
 
 /// `GET /api/v1/billing/invoices`
 ///
 /// # Errors
-/// 400 for parameters, 503 while the database is away.
+/// 400 for parameters, 406, 503 while the database is away.
 pub async fn invoices(
     operator: Operator,
     State(state): State<Arc<api::State>>,
@@ -165,12 +198,15 @@ pub async fn invoices(
         Some((moment_of(position)?.date_naive(), position.id))
     });
     parameters.check()?;
+    let form = Form::accepted(request.headers(), &Form::ALL)?;
     let pool = state.database().await?;
     let found = read::invoices(&pool, operator.scope(), &asked, after.as_ref(), limit).await?;
-    page::answer(&parameters, limit, &found.items, found.more, |invoice| Position {
+    let position = |invoice: &read::Invoice| Position {
         place: inventory::Place::UpdatedAt(invoice.period.and_time(NaiveTime::MIN).and_utc()),
         id: invoice.id,
-    })
+    };
+    let (items, more) = (&found.items, found.more);
+    page::answer_in(form, &INVOICE_COLUMNS, &parameters, limit, items, more, position)
 }
 
 pub(in crate::api) static INVOICE: Operation = Operation {

@@ -9,7 +9,7 @@ const ROW: &str =
     "Droplets,,indra (s-2vcpu-4gb),446,2019-01-13 09:39:51 +0000,2019-02-01 00:00:00 +0000,$13.27,Web,iaas";
 
 fn read(text: &str) -> Result<Vec<Line>, Refusal> {
-    Lines::of([text.as_bytes()]).collect()
+    Lines::of(text.as_bytes()).collect()
 }
 
 fn one(text: &str) -> Line {
@@ -166,7 +166,7 @@ fn what_cannot_be_read_is_named_by_line_and_reason() {
     let wide = format!("Droplets,,web,1,,,$1{}", ",".repeat(MOST_COLUMNS));
     assert_eq!(after(&wide), (3, "the row has more than 64 cells".to_owned()));
     let latin: Vec<u8> = [format!("{NINE}\nDroplets,,caf").as_bytes(), b"\xe9,1,,,$1\n"].concat();
-    let refusal = Lines::of([latin.as_slice()])
+    let refusal = Lines::of(latin.as_slice())
         .collect::<Result<Vec<_>, _>>()
         .unwrap_err();
     assert_eq!(
@@ -184,9 +184,53 @@ fn lines_are_counted_past_quoted_newlines_and_empty_lines() {
 #[test]
 fn after_a_refusal_there_is_nothing() {
     let text = format!("{NINE}\nDroplets,,a,1,,,oops\n{ROW}\n");
-    let mut lines = Lines::of([text.as_bytes()]);
+    let mut lines = Lines::of(text.as_bytes());
     assert!(lines.next().is_some_and(|line| line.is_err()));
     assert!(lines.next().is_none() && lines.next().is_none());
+}
+
+/// A file that comes in these pieces.
+struct Pieces<'a>(std::collections::VecDeque<&'a [u8]>);
+
+impl io::Read for Pieces<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(into)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+impl BufRead for Pieces<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.0.front().is_some_and(|piece| piece.is_empty()) {
+            self.0.pop_front();
+        }
+        Ok(self.0.front().copied().unwrap_or_default())
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        if let Some(piece) = self.0.front_mut() {
+            *piece = &piece[bytes..];
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_read_on_is_refused() {
+    struct Broken(bool);
+    impl io::Read for Broken {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            if std::mem::replace(&mut self.0, true) {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            io::Read::read(&mut format!("{NINE}\n{ROW}\nDrop").as_bytes(), into)
+        }
+    }
+    let read: Result<Vec<Line>, Refusal> = Lines::of(io::BufReader::new(Broken(false))).collect();
+    assert_eq!(
+        read.unwrap_err().to_string(),
+        "line 3: the file cannot be read on: invalid data"
+    );
 }
 
 proptest! {
@@ -202,7 +246,7 @@ proptest! {
         let mut places: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).chain([0, bytes.len()]).collect();
         places.sort_unstable();
         let pieces: Vec<&[u8]> = places.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
-        let cut: Result<Vec<Line>, Refusal> = Lines::of(pieces).collect();
+        let cut: Result<Vec<Line>, Refusal> = Lines::of(Pieces(pieces.into())).collect();
         prop_assert_eq!(cut, read(&text));
     }
 
@@ -211,7 +255,7 @@ proptest! {
     fn no_bytes_are_too_odd(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let mut file = format!("{NINE}\n").into_bytes();
         file.extend(&bytes);
-        drop(Lines::of([file.as_slice()]).collect::<Result<Vec<_>, _>>());
-        drop(Lines::of([bytes.as_slice()]).collect::<Result<Vec<_>, _>>());
+        drop(Lines::of(file.as_slice()).collect::<Result<Vec<_>, _>>());
+        drop(Lines::of(bytes.as_slice()).collect::<Result<Vec<_>, _>>());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! One aggregating query. Each line counts once, in one group: what nobody is known to have caused stands in a group
 //! of its own, and so do taxes and credits, so that the groups always add up to the invoices. Tenant and project are
-//! those that the resource has now.
+//! those that the resource had when the charge ended, as its history tells (`cloud_ledger`).
 
 use std::str::FromStr;
 
@@ -24,9 +24,9 @@ const MOST_GROUPS: usize = 10_000;
 /// What costs are grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
-    /// Whose it is.
+    /// Whose it was.
     Tenant,
-    /// The project it is in.
+    /// The project it was in.
     Project,
     /// What it is.
     Kind,
@@ -127,7 +127,13 @@ pub async fn costs(pool: &Pool, scope: &Scope, asked: &Asked) -> Result<Page<Cos
     ] {
         sql.push(", ").push(expression).push(" AS ").push(name);
     }
-    sql.push(", amount FROM cloud_ledger WHERE ");
+    // Who owned what then is looked up only if it is asked for.
+    sql.push(if by(Key::Tenant) || by(Key::Project) {
+        ", amount FROM cloud_ledger"
+    } else {
+        ", l.amount FROM cloud_cost_lines l JOIN cloud_invoices i ON i.id = cloud_invoice_id"
+    });
+    sql.push(" WHERE ");
     sql.push(if asked.preview { "preview" } else { "NOT preview" });
     for (comparison, day) in [(" AND period >= ", asked.from), (" AND period <= ", asked.to)] {
         if let Some(day) = day {

@@ -50,7 +50,7 @@ pub struct Place {
 
 const INVOICE: &str = "SELECT id, invoice_uuid, invoice_id, period, preview, amount, issued_at, ingest_status, ingested_at, \
     last_error, line_count, lines_total, lines_total - amount AS difference, reconciliation, resource_lines, matched_lines, \
-    round(matched_lines::numeric / nullif(resource_lines, 0), 4) AS match_rate FROM cloud_invoices WHERE ";
+    round(matched_lines::numeric / nullif(resource_lines, 0), 4) AS match_rate, items_page FROM cloud_invoices WHERE ";
 
 /// The month that a day is in, by its first day.
 pub(crate) fn month(day: NaiveDate) -> NaiveDate {

@@ -149,6 +149,12 @@ fn header() -> Fields {
             "Their share, from 0 to 1; null if there are none.",
             json!("0.9773"),
         ),
+        (
+            "items_page",
+            number_or_null(),
+            "Of a long invoice: which page of its items is read next for ids; until then lines are matched by names.",
+            json!(null),
+        ),
     ]
 }
 
@@ -258,13 +264,13 @@ pub(super) fn cost_line() -> Value {
             (
                 "tenant_id",
                 text_or_null(),
-                "Whose it is now.",
+                "Whose it was when the charge ended.",
                 json!("larkspur-bakery"),
             ),
             (
                 "project_id",
                 id_or_null(),
-                "The project it is in now, by our id.",
+                "The project it was in then, by our id.",
                 json!(PROJECT),
             ),
         ],
@@ -284,13 +290,13 @@ pub(super) fn cost() -> Value {
             (
                 "tenant_id",
                 text(),
-                "Whose they are now.",
+                "Whose they were when each charge ended.",
                 json!("larkspur-bakery"),
             ),
             (
                 "project_id",
                 id(),
-                "The project that they are in now.",
+                "The project that they were in then.",
                 json!(PROJECT),
             ),
             ("project_name", text(), "Its name.", json!("Larkspur Bakery")),

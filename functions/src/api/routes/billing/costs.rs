@@ -1,18 +1,16 @@
 //! What the money went to: cost lines, sums by group, and the FOCUS export.
 //!
 //! For operators. A line is in exactly one group, so groups add up to the invoices. Tenant and project are those that
-//! the resource has now. It refuses to mix the running month into invoices: that is asked for alone.
+//! the resource had when the charge ended. It refuses to mix the running month into invoices: that is asked for alone.
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_TYPE, LINK};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
-use serde_json::{Value, json};
 use shared::billing::focus;
 use shared::billing::product::Class;
 use shared::billing::read::costs::{self, Asked, Key};
@@ -50,6 +48,41 @@ const PREVIEW: Parameter = Parameter {
     takes: Takes::Truth,
     example: "true",
 };
+
+/// What a line has as CSV, in this order.
+const LINE_COLUMNS: [&str; 19] = [
+    "invoice_uuid",
+    "line_no",
+    "period",
+    "product",
+    "group_description",
+    "description",
+    "hours",
+    "starts_at",
+    "ends_at",
+    "amount",
+    "project_name",
+    "category",
+    "class",
+    "kind",
+    "resource_name",
+    "cloud_resource_id",
+    "match_rule",
+    "tenant_id",
+    "project_id",
+];
+
+/// What a group has as CSV, in this order; a key that was not asked for is blank.
+const GROUP_COLUMNS: [&str; 8] = [
+    "share",
+    "tenant_id",
+    "project_id",
+    "project_name",
+    "kind",
+    "month",
+    "amount",
+    "lines",
+];
 
 pub(in crate::api) static LINES: Operation = Operation {
     method: "get",
@@ -90,14 +123,14 @@ pub(in crate::api) static LINES: Operation = Operation {
         Parameter::CURSOR,
     ],
     body: None,
-    answer: Answer::List("CostLine", &[Form::Json]),
+    answer: Answer::List("CostLine", &Form::ALL),
     problems: &[],
 };
 
 /// `GET /api/v1/billing/cost-lines`
 ///
 /// # Errors
-/// 400 for parameters, 503 while the database is away.
+/// 400 for parameters, 406, 503 while the database is away.
 pub async fn cost_lines(
     operator: Operator,
     State(state): State<Arc<api::State>>,
@@ -115,11 +148,12 @@ pub async fn cost_lines(
     let limit = page::limit(&mut parameters);
     let after = place(&mut parameters, IN_ORDER, line_at);
     parameters.check()?;
+    let form = Form::accepted(request.headers(), &Form::ALL)?;
     let pool = state.database().await?;
     let found = read::lines(&pool, operator.scope(), &filter, after.as_ref(), limit).await?;
-    page::answer(&parameters, limit, &found.items, found.more, |line: &CostLine| {
-        place_of(line.period, line.cloud_invoice_id, line.line_no)
-    })
+    let position = |line: &CostLine| place_of(line.period, line.cloud_invoice_id, line.line_no);
+    let (items, more) = (&found.items, found.more);
+    page::answer_in(form, &LINE_COLUMNS, &parameters, limit, items, more, position)
 }
 
 pub(in crate::api) static COSTS: Operation = Operation {
@@ -128,7 +162,7 @@ pub(in crate::api) static COSTS: Operation = Operation {
     id: "groupCosts",
     tag: "billing",
     summary: "Costs by tenant, project, kind and month",
-    detail: "What nobody is known to have caused is a group of its own, and so are taxes and credits: groups add up to the invoices. More than 10,000 groups are refused.",
+    detail: "What nobody is known to have caused is a group of its own, and so are taxes and credits: groups add up to the invoices. Whose a line was is told by the history: who had its resource when the charge ended. All groups come at once; more than 10,000 of them, or 5 MB, are refused.",
     access: Access::Operator,
     parameters: &[
         Parameter {
@@ -152,19 +186,19 @@ pub(in crate::api) static COSTS: Operation = Operation {
         PREVIEW,
     ],
     body: None,
-    answer: Answer::Group("Cost"),
+    answer: Answer::Group("Cost", &Form::ALL),
     problems: &[],
 };
 
 /// `GET /api/v1/billing/costs`
 ///
 /// # Errors
-/// 400 for parameters, 503 while the database is away.
+/// 400 for parameters, 406, 413, 503 while the database is away.
 pub async fn costs(
     operator: Operator,
     State(state): State<Arc<api::State>>,
     request: Request,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let mut parameters = Parameters::of(&request, COSTS.parameters);
     let from = parameters.parsed("from", day);
     let to = parameters.parsed("to", day);
@@ -178,6 +212,7 @@ pub async fn costs(
         by: parameters.parsed("group_by", keys).unwrap_or_default(),
     };
     parameters.check()?;
+    let form = Form::accepted(request.headers(), &Form::ALL)?;
     let found = costs::costs(&state.database().await?, operator.scope(), &asked).await?;
     if found.more {
         return Err(Problem::too_large(
@@ -185,7 +220,7 @@ pub async fn costs(
             "There are more than 10,000 groups: ask for fewer months or keys.",
         ));
     }
-    Ok(Json(json!({ "data": found.items })))
+    page::whole_in(form, &GROUP_COLUMNS, &found.items)
 }
 
 pub(in crate::api) static FOCUS: Operation = Operation {
