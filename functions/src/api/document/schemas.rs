@@ -23,6 +23,12 @@ use mirror::{listing, run};
 /// No control character is text.
 pub(super) const PRINTABLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]+$";
 
+/// What `etag::versions` reads: a star, or entity tags with commas between them, of which some may be missing.
+pub(super) fn entity_tags() -> String {
+    let tag = r#"(W/)?"[\t -!#-+\--~]*""#;
+    format!(r"^[\t ,]*(\*|{tag}([\t ]*,[\t ,]*{tag})*)[\t ,]*$")
+}
+
 /// A field: its name, schema, meaning and example. Every field is always there.
 type Field = (&'static str, Value, &'static str, Value);
 

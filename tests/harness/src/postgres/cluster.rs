@@ -28,15 +28,11 @@ pub const ROLES: [&str; 6] = [
     "arcadia_billing",
 ];
 
-/// Logins as a deployment has them, and one of the local stack that is all of them.
-const LOGINS: [(&str, &[&str]); 4] = [
+/// Logins as a deployment has them.
+const LOGINS: [(&str, &[&str]); 3] = [
     ("arcadia_api_login", &["arcadia_api"]),
     ("arcadia_sync_login", &["arcadia_sync"]),
     ("arcadia_billing_login", &["arcadia_billing"]),
-    (
-        "arcadia_local_login",
-        &["arcadia_api", "arcadia_sync", "arcadia_billing"],
-    ),
 ];
 
 /// A server that databases can be had from.
