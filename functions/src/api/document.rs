@@ -96,7 +96,7 @@ pub enum Takes {
     Id,
     /// A time as in RFC 3339.
     Moment,
-    /// A calendar date.
+    /// A calendar date of 2010 to 2099.
     Date,
     /// DigitalOcean's uuid of an invoice, or `preview`.
     Invoice,
@@ -159,7 +159,8 @@ impl Takes {
             Takes::Kind => json!({ "type": "string", "pattern": "^[a-z][a-z0-9_]*$", "maxLength": 128 }),
             Takes::Id => json!({ "type": "string", "format": "uuid" }),
             Takes::Moment => json!({ "type": "string", "format": "date-time" }),
-            Takes::Date => json!({ "type": "string", "format": "date" }),
+            // Of this century, from DigitalOcean's beginnings on.
+            Takes::Date => json!({ "type": "string", "format": "date", "pattern": "^20[1-9]" }),
             Takes::Invoice => json!({ "type": "string", "pattern": "^[A-Za-z0-9-]+$", "maxLength": 64 }),
             Takes::Truth => json!({ "type": "boolean" }),
             Takes::OneOf(words) => json!({ "type": "string", "enum": words }),

@@ -111,7 +111,7 @@ fn described(operation: &Operation) -> &'static Value {
 }
 
 /// The path with something real in it.
-async fn real(stage: &Stage, operation: &Operation) -> String {
+pub async fn real(stage: &Stage, operation: &Operation) -> String {
     let table = if operation.path.contains("projects") {
         "cloud_projects"
     } else {
@@ -135,7 +135,7 @@ async fn real(stage: &Stage, operation: &Operation) -> String {
 }
 
 /// The account mirrored, its projects given to their tenants, its invoices ingested.
-async fn billed() -> Books {
+pub async fn billed() -> Books {
     let mut books = Books::with(Scenario::Default).await;
     books.stage = classify(books.stage).await;
     books.balance().await;
