@@ -48,6 +48,7 @@ mod overheard;
 mod overlap;
 mod owner;
 mod past;
+mod priced;
 mod projects;
 mod questions;
 mod roles;
