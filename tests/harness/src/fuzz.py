@@ -11,7 +11,7 @@ from schemathesis import GenerationMode
 
 def impossible(case):
     """What cargo lambda watch answers itself, with a 500 of its own: bytes in a body or a header that are not UTF-8 or
-    ASCII. API Gateway sends such a body in base64, which the suite does (`hostile`)."""
+    ASCII. API Gateway sends such a body in base64, which the suite does (`storm`)."""
     if any(not str(value).isascii() for value in (case.headers or {}).values()):
         return True
     if isinstance(case.body, bytes):

@@ -70,6 +70,45 @@ async fn events(count: usize, seed: u64) {
     );
 }
 
+/// What cargo lambda watch cannot carry, and `make fuzz` therefore leaves out; and a browser's question before it asks.
+#[tokio::test]
+async fn odd_bytes_and_preflights_come_as_api_gateway_sends_them() {
+    const ORIGIN: &str = "https://app.example.com";
+    let deployment = Deployment::with(Scenario::Empty).await;
+    let api = deployment.sandbox("api", &[("CORS_ALLOW_ORIGINS", ORIGIN)]).await;
+    let token = tokens::operator(GUARDIAN, tokens::now());
+    let mut edit = request("/api/v1/listings/droplet/release", "", Some(&token));
+    edit["requestContext"]["http"]["method"] = json!("POST");
+    edit["headers"]["content-type"] = json!("application/json");
+    edit["isBase64Encoded"] = json!(true);
+    for bytes in ["bUP/", "/w==", "AA==", "eyJyZWFzb24iOiAi/yJ9"] {
+        edit["body"] = json!(bytes);
+        assert_eq!(status(&api.invoke(&edit).await), 400, "{bytes}");
+    }
+    let mut look = request("/api/v1/inventory/summary", "", Some(&token));
+    for value in ["pÌ4ër", "à\"fÜ", "\u{1f980}"] {
+        look["headers"]["if-none-match"] = json!(value);
+        assert_eq!(status(&api.invoke(&look).await), 200, "{value}");
+    }
+    let mut preflight = request("/api/v1/inventory", "", None);
+    preflight["requestContext"]["http"]["method"] = json!("OPTIONS");
+    preflight["headers"]["access-control-request-method"] = json!("GET");
+    preflight["headers"]["access-control-request-headers"] = json!("authorization");
+    for (origin, allowed) in [
+        (ORIGIN, true),
+        ("https://app.example.com.evil.example", false),
+        ("null", false),
+    ] {
+        preflight["headers"]["origin"] = json!(origin);
+        let Outcome::Ok(answer) = api.invoke(&preflight).await else {
+            panic!("no answer")
+        };
+        let header = answer["headers"].get("access-control-allow-origin");
+        assert_eq!(header, allowed.then_some(&json!(ORIGIN)), "{answer}");
+        assert_eq!(answer["statusCode"], 200, "{answer}");
+    }
+}
+
 fn status(outcome: &Outcome) -> u16 {
     let Outcome::Ok(answer) = outcome else { return 0 };
     answer["statusCode"].as_u64().unwrap() as u16
