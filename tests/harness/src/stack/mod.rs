@@ -24,7 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::aws::{Aws, Moto, Queues};
 use crate::failure::{Doing, Failure};
-use crate::postgres::{Database, Server, Template as DatabaseTemplate};
+use crate::postgres::{Database, OWNER, Server, Template as DatabaseTemplate};
 use crate::{place, tokens};
 
 pub use invoke::become_function;
@@ -222,7 +222,11 @@ async fn ours(
             "database-billing",
             database.url_as("arcadia_billing_login"),
         ),
-        ("MigrateDatabaseSecretArn", "database-owner", database.url()),
+        (
+            "MigrateDatabaseSecretArn",
+            "database-owner",
+            database.url_as(OWNER),
+        ),
         ("DoTokenSecretArn", "digitalocean", upstream.token().to_owned()),
         ("GuardianSecretArn", "guardian", guardian.to_owned()),
     ] {
