@@ -9,7 +9,7 @@ HARNESS := target/debug/harness
 BUILD_FOR ?= $(if $(shell rustup target list --installed 2>/dev/null | grep aarch64-unknown-linux-gnu),--arm64,--x86-64)
 
 .DEFAULT_GOAL := help
-.PHONY: help bins run test prove bench check prepare openapi build
+.PHONY: help bins run test prove fuzz bench check prepare openapi build
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -25,6 +25,9 @@ test: bins ## every test, as CI runs them; TEST=name for some of them
 
 prove: bins ## the long proofs, with their seeds printed
 	@ARCADIA_PROVE=1 exec $(HARNESS) with-services -- cargo test --workspace --no-fail-fast --lib --test "*" -- --ignored --nocapture prove
+
+fuzz: bins ## schemathesis against the API, with fixed seeds or SEED=n; findings are in .local
+	@exec $(HARNESS) fuzz $(SEED)
 
 bench: bins ## measurements, on services of their own
 	@exec $(HARNESS) with-services -- cargo bench --package it

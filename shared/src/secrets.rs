@@ -11,6 +11,8 @@ use std::time::Duration;
 use aws_config::BehaviorVersion;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
+use chrono::{DateTime, Utc};
 use moka::future::Cache;
 use secrecy::SecretString;
 use tokio::sync::OnceCell;
@@ -98,7 +100,36 @@ impl Secrets {
         }
     }
 
+    /// The secret before the one behind a source, and when it was replaced. `None` if there was none, or if the source
+    /// is the environment, which remembers nothing.
+    ///
+    /// # Errors
+    /// As [`Secrets::get`].
+    pub async fn replaced(
+        &self,
+        source: &Source,
+    ) -> Result<Option<(SecretString, DateTime<Utc>)>, SecretError> {
+        let Source::Secret(arn) = source else {
+            return Ok(None);
+        };
+        let before = match self.ask(arn, "AWSPREVIOUS").await {
+            Err(SecretError::Unavailable { reason, .. }) if reason == "ResourceNotFoundException" => {
+                return Ok(None);
+            }
+            before => before?,
+        };
+        let current = self.ask(arn, "AWSCURRENT").await?;
+        let since = current
+            .created_date
+            .and_then(|at| DateTime::from_timestamp(at.secs(), 0));
+        Ok(since.zip(text(arn, before).ok()).map(|(at, secret)| (secret, at)))
+    }
+
     async fn fetch(&self, arn: &str) -> Result<SecretString, SecretError> {
+        text(arn, self.ask(arn, "AWSCURRENT").await?)
+    }
+
+    async fn ask(&self, arn: &str, stage: &str) -> Result<GetSecretValueOutput, SecretError> {
         let client = self
             .client
             .get_or_init(|| async {
@@ -107,33 +138,32 @@ impl Secrets {
                 Client::new(&config.load().await)
             })
             .await;
-        let answer = client
-            .get_secret_value()
-            .secret_id(arn)
-            .send()
-            .await
-            .map_err(|error| {
-                // The service's code (ResourceNotFoundException …) says enough; its message may quote the request.
-                let reason = match error.as_service_error().and_then(|service| service.meta().code()) {
-                    Some(code) => code.to_owned(),
-                    None => "the service cannot be reached".to_owned(),
-                };
-                SecretError::Unavailable {
-                    arn: arn.to_owned(),
-                    reason,
-                }
-            })?;
-        let malformed = |reason| SecretError::Malformed {
-            arn: arn.to_owned(),
-            reason,
-        };
-        let text = answer
-            .secret_string
-            .ok_or_else(|| malformed("holds bytes where text is expected"))?;
-        // The classic break of a pasted secret: nothing that uses it would say why it is refused.
-        if text.trim() != text || text.is_empty() {
-            return Err(malformed("is empty or begins or ends with white space"));
-        }
-        Ok(text.into())
+        let asked = client.get_secret_value().secret_id(arn).version_stage(stage);
+        asked.send().await.map_err(|error| {
+            // The service's code (ResourceNotFoundException …) says enough; its message may quote the request.
+            let reason = match error.as_service_error().and_then(|service| service.meta().code()) {
+                Some(code) => code.to_owned(),
+                None => "the service cannot be reached".to_owned(),
+            };
+            SecretError::Unavailable {
+                arn: arn.to_owned(),
+                reason,
+            }
+        })
     }
+}
+
+fn text(arn: &str, answer: GetSecretValueOutput) -> Result<SecretString, SecretError> {
+    let malformed = |reason| SecretError::Malformed {
+        arn: arn.to_owned(),
+        reason,
+    };
+    let text = answer
+        .secret_string
+        .ok_or_else(|| malformed("holds bytes where text is expected"))?;
+    // The classic break of a pasted secret: nothing that uses it would say why it is refused.
+    if text.trim() != text || text.is_empty() {
+        return Err(malformed("is empty or begins or ends with white space"));
+    }
+    Ok(text.into())
 }

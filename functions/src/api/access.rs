@@ -2,8 +2,8 @@
 //!
 //! A handler that takes a [`Caller`] answers anybody with a good token, within that caller's scope; one that
 //! takes an [`Operator`] answers operators only. Both are made here, from a verified token, and nowhere else,
-//! so a handler without one of them can read nothing: every read asks for a `Scope`. This is the one place of the
-//! API that reads the clock. It refuses to log or to keep the token.
+//! so a handler without one of them can read nothing: every read asks for a `Scope`. Tokens are
+//! compared with the clock here. It refuses to log or to keep the token.
 
 use std::sync::{Arc, OnceLock};
 
@@ -88,9 +88,8 @@ impl FromRequestParts<Arc<State>> for Operator {
     reason = "a token expires by the wall clock, read once per request"
 )]
 async fn identify(parts: &Parts, state: &State) -> Result<Identity, Problem> {
-    let verifier = state.verifier().await?;
     let authorization = authorization(parts);
-    let identity = verifier.verify(authorization.as_deref(), Utc::now())?;
+    let identity = state.identify(authorization.as_deref(), Utc::now()).await??;
     if let Some(Trail(subject)) = parts.extensions.get() {
         drop(subject.set(identity.subject().to_owned()));
     }

@@ -91,7 +91,11 @@ impl Members {
                 self.refuse(name, "must not be empty: null means nobody")
             }
             Value::String(text) if text.chars().count() > LONGEST_TENANT => self.refuse(name, "is too long"),
-            Value::String(text) if text.chars().any(char::is_control) => {
+            Value::String(text)
+                if text
+                    .chars()
+                    .any(|c| c.is_control() || c == char::REPLACEMENT_CHARACTER) =>
+            {
                 self.refuse(name, "has characters that are not text")
             }
             Value::String(text) => Some(Some(text)),

@@ -96,7 +96,7 @@ pub enum Takes {
     Id,
     /// A time as in RFC 3339.
     Moment,
-    /// A calendar date.
+    /// A calendar date of 2010 to 2099.
     Date,
     /// DigitalOcean's uuid of an invoice, or `preview`.
     Invoice,
@@ -104,6 +104,8 @@ pub enum Takes {
     Truth,
     /// One of these.
     OneOf(&'static [&'static str]),
+    /// Some of these, with commas between them.
+    ListOf(&'static [&'static str]),
     /// The size of a page.
     Limit,
     /// Where the page before ended.
@@ -157,10 +159,15 @@ impl Takes {
             Takes::Kind => json!({ "type": "string", "pattern": "^[a-z][a-z0-9_]*$", "maxLength": 128 }),
             Takes::Id => json!({ "type": "string", "format": "uuid" }),
             Takes::Moment => json!({ "type": "string", "format": "date-time" }),
-            Takes::Date => json!({ "type": "string", "format": "date" }),
+            // Of this century, from DigitalOcean's beginnings on.
+            Takes::Date => json!({ "type": "string", "format": "date", "pattern": "^20[1-9]" }),
             Takes::Invoice => json!({ "type": "string", "pattern": "^[A-Za-z0-9-]+$", "maxLength": 64 }),
             Takes::Truth => json!({ "type": "boolean" }),
             Takes::OneOf(words) => json!({ "type": "string", "enum": words }),
+            Takes::ListOf(words) => {
+                let word = format!("({})", words.join("|"));
+                json!({ "type": "string", "maxLength": 128, "pattern": format!("^{word}(,{word})*$") })
+            }
             Takes::Limit => json!({ "type": "integer", "minimum": 1, "maximum": 500, "default": 100 }),
             Takes::Cursor => {
                 json!({ "type": "string", "maxLength": 2_048, "pattern": "^[A-Za-z0-9_-]{32,}$" })
@@ -211,21 +218,24 @@ impl Operation {
     }
 
     fn headers(&self) -> Vec<Value> {
-        let header = |name: &str, detail: &str| {
-            json!({ "name": name, "in": "header", "required": false, "description": detail,
-                    "schema": { "type": "string", "minLength": 1 } })
+        let header = |name: &str, detail: &str, schema: Value| {
+            vec![
+                json!({ "name": name, "in": "header", "required": false, "description": detail, "schema": schema }),
+            ]
         };
         match (self.method, self.answer) {
             ("get", Answer::One(_)) => {
-                vec![header(
-                    "If-None-Match",
-                    "Entity tag of an earlier answer: 304 if nothing is different.",
-                )]
+                let detail = "Entity tag of an earlier answer: 304 if nothing is different. What is no tag is never the same.";
+                header("If-None-Match", detail, json!({ "type": "string" }))
             }
             ("patch", _) => {
                 let detail =
                     "Entity tag of what was read, or its version in quotes: 412 if it has changed since.";
-                vec![header("If-Match", detail)]
+                header(
+                    "If-Match",
+                    detail,
+                    json!({ "type": "string", "pattern": schemas::entity_tags() }),
+                )
             }
             _ => Vec::new(),
         }

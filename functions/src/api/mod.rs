@@ -15,6 +15,7 @@ pub mod error;
 mod etag;
 pub mod event;
 pub mod form;
+pub mod keys;
 pub mod page;
 pub mod query;
 mod router;

@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::HttpBody;
-use axum::extract::Request;
+use axum::extract::{self, Request};
 use axum::http::header::{
     AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LINK, ORIGIN, RETRY_AFTER,
 };
 use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Version};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, patch, post};
+use chrono::Utc;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
@@ -83,6 +84,7 @@ pub fn router(state: Arc<State>) -> Router {
                 .gzip(true)
                 .compress_when(SizeAbove::new(1_024).and(untagged)),
         )
+        .layer(from_fn_with_state(Arc::clone(&state), doubt))
         .layer(from_fn(refuse_large_bodies))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(cors)
@@ -105,6 +107,19 @@ fn cors(origins: &[String]) -> CorsLayer {
         .expose_headers([ETAG, LINK, RETRY_AFTER, X_REQUEST_ID])
         .max_age(Duration::from_secs(600))
         .vary([AUTHORIZATION, ORIGIN])
+}
+
+/// Who could not be served because something is away makes us look whether the way there has changed.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "only spaces out how often a secret is read again"
+)]
+async fn doubt(extract::State(state): extract::State<Arc<State>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        state.doubt_the_database(Utc::now()).await;
+    }
+    response
 }
 
 async fn refuse_large_bodies(request: Request, next: Next) -> Response {

@@ -2,18 +2,25 @@
 //! is first asked for and again when it was not to be had.
 //!
 //! Both follow their secret: `Secrets` remembers it for five minutes, and a secret that reads differently then makes
-//! a new verifier or pool, so a rotation needs no restart. The schema is checked once per sandbox, together
-//! with the first connection. It refuses to keep a failure: the next request tries again.
+//! a new verifier or pool, so a rotation needs no restart. What a rotation costs until then is [`keys`](super::keys)'
+//! to say for tokens; a database that has refused somebody has its secret read again. The schema is checked once per
+//! sandbox, together with the first connection. It refuses to keep a failure: the next request tries again.
 
 use std::sync::Arc;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
-use shared::auth::{self, Verifier};
+use shared::auth::{self, Identity, Refusal, Verifier};
 use shared::billing::Queue;
-use shared::config::{ApiConfig, Source};
+use shared::config::ApiConfig;
 use shared::database::{self, DatabaseError, Pool};
 use shared::secrets::{SecretError, Secrets};
 use tokio::sync::{Mutex, OnceCell};
+
+use super::keys::Keys;
+
+/// The least time between two doubts about the database's secret.
+const SPACING: TimeDelta = TimeDelta::seconds(5);
 
 /// What a request needs is not there. The text is for logs; callers are told to come again.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +40,9 @@ pub enum NotReady {
 pub struct State {
     config: ApiConfig,
     secrets: Secrets,
-    keys: Mutex<Option<Keys>>,
+    keys: Keys,
     way: Mutex<Option<Way>>,
+    doubted: Mutex<Option<DateTime<Utc>>>,
     checked: OnceCell<()>,
     queue: Option<Queue>,
 }
@@ -45,21 +53,17 @@ struct Way {
     pool: Pool,
 }
 
-/// A verifier and the secret it was made from.
-struct Keys {
-    secret: SecretString,
-    verifier: Arc<Verifier>,
-}
-
 impl State {
     /// Connects to nothing yet.
     pub fn new(config: ApiConfig, secrets: Secrets) -> Self {
         let queue = config.ingest_queue.as_deref().map(Queue::at);
+        let keys = Keys::new(config.guardian.clone(), config.tokens.clone());
         Self {
             queue,
             config,
             secrets,
-            keys: Mutex::new(None),
+            keys,
+            doubted: Mutex::new(None),
             way: Mutex::new(None),
             checked: OnceCell::new(),
         }
@@ -70,19 +74,19 @@ impl State {
     /// # Errors
     /// When the secret cannot be had or cannot be used.
     pub async fn verifier(&self) -> Result<Arc<Verifier>, NotReady> {
-        let secret = self.secrets.get(&self.config.guardian).await?;
-        let mut keys = self.keys.lock().await;
-        if let Some(keys) = keys.as_ref()
-            && keys.secret.expose_secret() == secret.expose_secret()
-        {
-            return Ok(Arc::clone(&keys.verifier));
-        }
-        let verifier = Arc::new(Verifier::new(&secret, self.config.tokens.clone())?);
-        *keys = Some(Keys {
-            secret,
-            verifier: Arc::clone(&verifier),
-        });
-        Ok(verifier)
+        self.keys.current(&self.secrets).await
+    }
+
+    /// Who is calling, given the raw value of the `Authorization` header.
+    ///
+    /// # Errors
+    /// When the secret cannot be had or cannot be used.
+    pub async fn identify(
+        &self,
+        authorization: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<Result<Identity, Refusal>, NotReady> {
+        self.keys.identify(&self.secrets, authorization, now).await
     }
 
     /// The pool, its schema known to be new enough.
@@ -107,7 +111,17 @@ impl State {
 
     /// Whether the token secret was given by value, so that only a new configuration changes it.
     pub(super) fn key_is_configured(&self) -> bool {
-        matches!(self.config.guardian, Source::Value(_))
+        self.keys.are_configured()
+    }
+
+    /// Somebody could not be served. A password that was rotated looks like that, so the next request reads the
+    /// secret again; not more often than every five seconds, because the database may simply be away.
+    pub(super) async fn doubt_the_database(&self, now: DateTime<Utc>) {
+        let mut doubted = self.doubted.lock().await;
+        if doubted.is_none_or(|doubted| now - doubted >= SPACING) {
+            *doubted = Some(now);
+            self.secrets.forget(&self.config.database.source).await;
+        }
     }
 
     /// Where invoices wait to be ingested, if this deployment says so.

@@ -5,6 +5,8 @@
 //! harness run [--do live]              the local stack, until Ctrl-C
 //! harness prepare [--check]            write, or check, the prepared queries in .sqlx
 //! harness deny                         licences, bans and sources, as deny.toml says
+//! harness fuzz [SEED …]                schemathesis against the local stack, as an operator, a tenant and nobody
+//! harness as-function FILE BINARY      become a function; what cargo runs functions through
 //! harness tools GROUP …                install groups of requirements.txt into .local/venv; print its bin folder
 //! ```
 //!
@@ -21,8 +23,7 @@ use std::process::ExitCode;
 use harness::failure::{Doing, Failure};
 use harness::{deny, prepare, python};
 
-const USAGE: &str =
-    "usage: harness with-services -- COMMAND … | run [--do live] | prepare [--check] | deny | tools GROUP …";
+const USAGE: &str = "usage: harness with-services -- COMMAND … | run [--do live] | fuzz [SEED …] | prepare [--check] | deny | tools GROUP …";
 
 fn main() -> ExitCode {
     match command() {
@@ -37,6 +38,10 @@ fn main() -> ExitCode {
 fn command() -> Result<ExitCode, Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    #[cfg(feature = "stack")]
+    if let ["as-function", environments, binary, ..] = words.as_slice() {
+        match harness::stack::become_function(environments.as_ref(), binary.as_ref())? {}
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -54,6 +59,8 @@ fn command() -> Result<ExitCode, Failure> {
         ["run"] => return runtime.block_on(harness::stack::run(false, &say)),
         #[cfg(feature = "stack")]
         ["run", "--do", "live"] => return runtime.block_on(harness::stack::run(true, &say)),
+        #[cfg(feature = "stack")]
+        ["fuzz", seeds @ ..] => return runtime.block_on(harness::fuzz::run(seeds, &say)),
         _ => return Err(Failure::new(USAGE)),
     }
     Ok(ExitCode::SUCCESS)

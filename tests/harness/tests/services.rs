@@ -79,7 +79,7 @@ async fn logins_have_their_roles_and_no_more() {
             ],
         ),
         ("arcadia_sync_login", vec!["arcadia_sync"]),
-        ("arcadia_local_login", ROLES.to_vec()),
+        ("arcadia_billing_login", vec!["arcadia_billing"]),
     ] {
         let mut connection = PgConnection::connect(&database.url_as(login)).await.unwrap();
         let (plain,): (bool,) = sqlx::query_as(

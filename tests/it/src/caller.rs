@@ -43,22 +43,22 @@ impl Api {
 
     /// The API over any database URL.
     pub fn with(url: &str) -> Self {
-        let variables = [("DATABASE_URL", url), ("GUARDIAN_SECRET_KEY", SECRET)];
-        let config = Environment::of(variables).api().unwrap();
-        Self {
-            router: api::router(Arc::new(State::new(config, Secrets::default()))),
-        }
+        Self::of(&[("DATABASE_URL", url), ("GUARDIAN_SECRET_KEY", SECRET)])
     }
 
     /// The API with a queue to send invoices to. SQS's address comes from the environment of the tests, as on AWS.
     pub fn with_queue(database: &Database, queue: &str) -> Self {
         let url = database.url_as("arcadia_api_login");
-        let variables = [
+        Self::of(&[
             ("DATABASE_URL", url.as_str()),
             ("GUARDIAN_SECRET_KEY", SECRET),
             ("INGEST_QUEUE_URL", queue),
-        ];
-        let config = Environment::of(variables).api().unwrap();
+        ])
+    }
+
+    /// The API in any environment: a sandbox that has just been started.
+    pub fn of(variables: &[(&str, &str)]) -> Self {
+        let config = Environment::of(variables.iter().copied()).api().unwrap();
         Self {
             router: api::router(Arc::new(State::new(config, Secrets::default()))),
         }

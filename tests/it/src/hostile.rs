@@ -1,7 +1,8 @@
 //! Hostile values in every place that takes one: parameters, paths, headers, members of bodies.
 //!
 //! Against a real database. Whatever is written there is a value and nothing else: it finds nothing, or is refused by
-//! name; no answer is a 5xx, and the account is afterwards as it was before.
+//! name; the database is sent the same statements, letter by letter, as for harmless values; no answer is a 5xx, and the
+//! account is afterwards as it was before.
 
 use functions::api::document::{Access, Takes};
 use functions::api::operations;
@@ -10,6 +11,7 @@ use simulator::scenario::TENANTS;
 
 use crate::access::classified;
 use crate::caller::{Api, SECRET, operator, tenant};
+use crate::overheard::Overheard;
 use crate::questions::encoded;
 use harness::tokens;
 
@@ -64,8 +66,23 @@ fn strings() -> Vec<String> {
 #[tokio::test]
 async fn five_hundred_injections_in_every_parameter_are_values() {
     let stage = classified().await;
-    let api = Api::over(&stage.database);
+    let (overheard, url) = Overheard::at(&stage.database, "arcadia_api_login").await;
+    let api = Api::with(&url);
     let before = api.get("/api/v1/inventory/summary", &operator()).await.text;
+    // What harmless values are asked with.
+    for operation in operations() {
+        let path = operation
+            .path
+            .replace("{id}", "0197e7a0-0000-7000-8000-000000000001");
+        for parameter in operation.parameters.iter().filter(|one| !one.example.is_empty()) {
+            let path = format!("{path}?{}={}", parameter.name, encoded(parameter.example));
+            for token in [operator(), tenant(TENANTS[0].1)] {
+                assert!(api.get(&path, &token).await.status < 500, "{path}");
+            }
+        }
+    }
+    let texts = overheard.texts();
+    assert!(texts.len() > 40, "{}", texts.len());
     let strings = strings();
     assert!(strings.len() >= 500, "{}", strings.len());
     let (mut found, mut refused) = (0, 0);
@@ -114,14 +131,33 @@ async fn five_hundred_injections_in_every_parameter_are_values() {
         api.get("/api/v1/inventory/summary", &operator()).await.text,
         before
     );
+    let added: Vec<String> = overheard.texts().difference(&texts).cloned().collect();
+    assert_eq!(
+        added,
+        Vec::<String>::new(),
+        "statements that no harmless value makes"
+    );
 }
 
 #[tokio::test]
 async fn injections_in_claims_paths_headers_and_bodies_are_values_too() {
     let stage = classified().await;
-    let api = Api::over(&stage.database);
+    let (overheard, url) = Overheard::at(&stage.database, "arcadia_api_login").await;
+    let api = Api::with(&url);
     let row = stage.rows("droplet").await.remove(0);
     let resource = format!("/api/v1/inventory/{}", row.id);
+    // Harmless ones first.
+    api.get("/api/v1/inventory", &tenant("somebody")).await;
+    api.get(&resource, &operator()).await;
+    api.get(&format!("{resource}/events"), &operator()).await;
+    let release = "/api/v1/listings/droplet/release";
+    api.edit("POST", release, &operator(), None, &json!({})).await;
+    for word in ["somebody", "somebody else"] {
+        let body = json!({"tenant_id": word, "reason": "a test"});
+        let answer = api.edit("PATCH", &resource, &operator(), None, &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+    let texts = overheard.texts();
     for string in strings() {
         // A tenant of this name has nothing.
         let answer = api
@@ -169,4 +205,10 @@ async fn injections_in_claims_paths_headers_and_bodies_are_values_too() {
         );
         assert_eq!(answer.body["event"]["reason"], json!(string));
     }
+    let added: Vec<String> = overheard.texts().difference(&texts).cloned().collect();
+    assert_eq!(
+        added,
+        Vec::<String>::new(),
+        "statements that no harmless value makes"
+    );
 }

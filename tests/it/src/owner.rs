@@ -1,7 +1,7 @@
 //! The owner of the tables as a deployment has it: not a superuser, and so under row-level security itself.
 //!
-//! Every other test's tables belong to a superuser, past whom row-level security means nothing. Here they belong to a
-//! plain role that has applied the migrations, and history and the past are told through functions that run as it.
+//! A superuser is past row-level security. Here, as in every test, the tables belong to a plain role; this one has
+//! applied the migrations itself, and history and the past are told through functions that run as it.
 
 use harness::services::Services;
 use serde_json::json;

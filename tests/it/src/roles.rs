@@ -112,6 +112,21 @@ const SYNC: [&str; 8] = [
     "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
 ];
 
+const BILLING: [&str; 12] = [
+    "UPDATE cloud_resources SET tenant_id = 'x'",
+    "UPDATE cloud_projects SET purpose = 'internal', tenant_id = NULL",
+    "INSERT INTO cloud_resource_events (version) VALUES (1)",
+    "UPDATE cloud_accounts SET account_id = 'x'",
+    "UPDATE cloud_cost_lines SET amount = 0",
+    "UPDATE cloud_balance_snapshots SET account_balance = 0",
+    "DELETE FROM cloud_invoices",
+    "DELETE FROM cloud_balance_snapshots",
+    "SELECT * FROM cloud_project_members",
+    "UPDATE sync_markers SET verdict = 'complete'",
+    "SET LOCAL ROLE arcadia_sync",
+    "SET LOCAL ROLE arcadia_operator",
+];
+
 async fn login(stage: &Stage, login: &str) -> PgPool {
     let url = stage.database.url_as(login);
     PgPoolOptions::new()
@@ -124,9 +139,10 @@ async fn login(stage: &Stage, login: &str) -> PgPool {
 #[tokio::test]
 async fn twenty_statements_of_each_role_are_refused() {
     let stage = classified().await;
-    let (api, sync) = (
+    let (api, sync, billing) = (
         login(&stage, "arcadia_api_login").await,
         login(&stage, "arcadia_sync_login").await,
+        login(&stage, "arcadia_billing_login").await,
     );
     for (pool, role, own) in [
         (&api, Some("arcadia_tenant"), TENANT.as_slice()),
@@ -134,6 +150,7 @@ async fn twenty_statements_of_each_role_are_refused() {
         (&api, Some("arcadia_editor"), &EDITOR),
         (&api, None, &API),
         (&sync, None, &SYNC),
+        (&billing, None, &BILLING),
     ] {
         let refused: BTreeSet<&str> = NOBODY.iter().chain(own).copied().collect();
         assert!(refused.len() >= 20, "{role:?}: {}", refused.len());

@@ -2,18 +2,25 @@
 //!
 //! moto is the Secrets Manager, and the way to it is the one that a Lambda takes: the environment. A refused
 //! token is read again once, and the run goes on with the new one; a secret that cannot be had is one sentence
-//! that names it.
+//! that names it. The API's two secrets, too: what a caller notices of their rotation is one retry at most.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
+use functions::api::{self, keys::GRACE};
 use harness::aws::Aws;
 use harness::services::Services;
+use harness::tokens;
+use serde_json::json;
+use shared::auth::Refusal;
 use shared::config::{Environment, Purpose};
 use shared::runs::Tick;
 use shared::secrets::Secrets;
 use shared::sync::{self, DROPLETS, RunOutcome, Station};
 use simulator::{Scenario, Token};
 
+use crate::caller::Api;
 use crate::stage::{Stage, TOKEN};
 
 /// The stage's worker, with its token in this secret.
@@ -91,4 +98,137 @@ async fn a_secret_that_cannot_be_had_is_one_sentence() {
         assert!(!error.contains('\n') && !error.contains("padded"), "{error}");
     }
     assert!(stage.sim.requests().is_empty());
+}
+
+/// Keys as `arcadia-app` makes them.
+fn key(number: usize) -> String {
+    format!("rotated-key-{number}-").repeat(5)
+}
+
+fn operator_of(number: usize) -> String {
+    tokens::operator(key(number).trim(), tokens::now())
+}
+
+/// A database and a token secret of the test's own, that holds the first key.
+async fn api_secrets() -> (Stage, String, String) {
+    let stage = Stage::with(Scenario::Empty).await;
+    let name = format!("{}-guardian", stage.database.name());
+    let arn = aws().put_secret(&name, &key(1)).await.unwrap();
+    (stage, name, arn)
+}
+
+#[tokio::test]
+async fn a_rotated_token_secret_costs_nobody_a_request() {
+    let (stage, name, arn) = api_secrets().await;
+    let url = stage.database.url_as("arcadia_api_login");
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("GUARDIAN_SECRET_ARN", arn.as_str()),
+    ];
+    let status = async |api: &Api, token: &str| api.get("/api/v1/inventory", token).await.status;
+    let warm = Api::of(&variables);
+    assert_eq!(status(&warm, &operator_of(1)).await, 200);
+
+    aws().put_secret(&name, &key(2)).await.unwrap();
+    // New tokens at once; old ones for a while; anybody else's never.
+    assert_eq!(status(&warm, &operator_of(2)).await, 200);
+    assert_eq!(status(&warm, &operator_of(1)).await, 200);
+    assert_eq!(status(&warm, &operator_of(3)).await, 401);
+    // For a wrong signature alone: what is wrong with an old token stays wrong.
+    let now = tokens::now();
+    for (claim, value) in [
+        ("exp", json!(now - 1)),
+        ("typ", json!("refresh")),
+        ("iss", json!("elsewhere")),
+        ("nbf", json!(now + 60)),
+    ] {
+        let mut claims = tokens::claims("somebody", now);
+        claims["roles"] = json!(["platform_admin"]);
+        claims[claim] = value;
+        for number in [1, 2] {
+            let token = tokens::mint(&key(number), &claims);
+            assert_eq!(status(&warm, &token).await, 401, "{claim} of key {number}");
+        }
+    }
+    // A sandbox that has never seen the first key knows it too, and one that starts after the next rotation does not.
+    let cold = Api::of(&variables);
+    assert_eq!(status(&cold, &operator_of(1)).await, 200);
+    assert_eq!(status(&cold, &operator_of(2)).await, 200);
+    aws().put_secret(&name, &key(3)).await.unwrap();
+    let cold = Api::of(&variables);
+    assert_eq!(status(&cold, &operator_of(1)).await, 401);
+    assert_eq!(status(&cold, &operator_of(2)).await, 200);
+    assert_eq!(status(&cold, &operator_of(3)).await, 200);
+}
+
+#[tokio::test]
+async fn the_token_secret_before_is_good_for_a_quarter_of_an_hour() {
+    let (stage, name, arn) = api_secrets().await;
+    aws().put_secret(&name, &key(2)).await.unwrap();
+    let url = stage.database.url_as("arcadia_api_login");
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("GUARDIAN_SECRET_ARN", arn.as_str()),
+    ];
+    let config = Environment::of(variables).api().unwrap();
+    let state = Arc::new(api::State::new(config, Secrets::default()));
+    let now = DateTime::<Utc>::from_timestamp(tokens::now(), 0).unwrap();
+    let bearer = format!("Bearer {}", operator_of(1));
+    for (later, good) in [
+        (TimeDelta::zero(), true),
+        (GRACE - TimeDelta::minutes(1), true),
+        (GRACE + TimeDelta::minutes(1), false),
+        (TimeDelta::hours(11), false),
+    ] {
+        let told = state.identify(Some(&bearer), now + later).await.unwrap();
+        assert_eq!(told.is_ok(), good, "{later}");
+        assert!(good || matches!(told, Err(Refusal::Invalid(_))), "{told:?}");
+    }
+    let new = format!("Bearer {}", operator_of(2));
+    let later = now + TimeDelta::hours(11);
+    assert!(state.identify(Some(&new), later).await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn a_rotated_database_password_costs_a_caller_one_retry_at_most() {
+    let (stage, _, arn) = api_secrets().await;
+    let login = format!("caller_{}", stage.database.name());
+    let execute = async |statement: String| {
+        let statement = sqlx::raw_sql(sqlx::AssertSqlSafe(statement));
+        statement.execute(&stage.pool).await.unwrap();
+    };
+    let url = |password: &str| {
+        let url = stage.database.url_as(&login);
+        url.replace(":local@", &format!(":{password}@"))
+    };
+    execute(format!(
+        "CREATE ROLE {login} LOGIN PASSWORD 'first' IN ROLE arcadia_api"
+    ))
+    .await;
+    let name = format!("{}-api-database", stage.database.name());
+    let database = aws().put_secret(&name, &url("first")).await.unwrap();
+    let variables = [
+        ("DATABASE_SECRET_ARN", database.as_str()),
+        ("GUARDIAN_SECRET_ARN", arn.as_str()),
+    ];
+    let api = Api::of(&variables);
+    let ask = async || api.get("/api/v1/inventory", &operator_of(1)).await;
+    assert_eq!(ask().await.status, 200);
+
+    execute(format!("ALTER ROLE {login} PASSWORD 'second'")).await;
+    aws().put_secret(&name, &url("second")).await.unwrap();
+    execute(format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{login}'"
+    ))
+    .await;
+    let refused = ask().await;
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    assert!(refused.headers.contains_key("retry-after") && !refused.text.contains(&login));
+    assert_eq!(ask().await.status, 200);
+    drop(api);
+    execute(format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{login}';
+         DROP OWNED BY {login}; DROP ROLE {login}"
+    ))
+    .await;
 }

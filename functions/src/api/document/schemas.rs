@@ -17,11 +17,17 @@ use serde_json::{Map, Value, json};
 
 use billing::{balance, cost, cost_line, invoice, itemised, matching, sending};
 use edits::{attribution, classification, edited, releasing};
-use inventory::{event, project, resource, summary};
+use inventory::{event, priced, project, resource, summary};
 use mirror::{listing, run};
 
 /// No control character is text.
 pub(super) const PRINTABLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]+$";
+
+/// What `etag::versions` reads: a star, or entity tags with commas between them, of which some may be missing.
+pub(super) fn entity_tags() -> String {
+    let tag = r#"(W/)?"[\t -!#-+\--~]*""#;
+    format!(r"^[\t ,]*(\*|{tag}([\t ]*,[\t ,]*{tag})*)[\t ,]*$")
+}
 
 /// A field: its name, schema, meaning and example. Every field is always there.
 type Field = (&'static str, Value, &'static str, Value);
@@ -40,6 +46,25 @@ fn object(detail: &str, fields: Vec<Field>) -> Value {
         "type": "object", "description": detail, "required": required, "properties": properties,
         "additionalProperties": false, "examples": [example]
     })
+}
+
+/// The same with these fields as well.
+fn extended(detail: &str, mut object: Value, fields: Vec<Field>) -> Value {
+    let mut more = self::object(detail, fields);
+    for part in ["/properties", "/examples/0"] {
+        let added = more.pointer_mut(part).map(Value::take);
+        if let (Some(Value::Object(added)), Some(Value::Object(known))) = (added, object.pointer_mut(part)) {
+            known.extend(added);
+        }
+    }
+    if let (Some(Value::Array(added)), Some(Value::Array(known))) = (
+        more.get_mut("required").map(Value::take),
+        object.get_mut("required"),
+    ) {
+        known.extend(added);
+    }
+    object["description"] = detail.into();
+    object
 }
 
 /// The same with these fields left out where there is nothing to say.
@@ -76,6 +101,10 @@ fn moment_or_null() -> Value {
 
 fn day() -> Value {
     json!({ "type": "string", "format": "date" })
+}
+
+fn day_or_null() -> Value {
+    json!({ "type": ["string", "null"], "format": "date" })
 }
 
 /// A decimal number as text.
@@ -199,7 +228,7 @@ pub(super) fn example(schema: &str) -> Value {
 pub(super) fn schemas() -> Value {
     json!({
         "Health": health(), "Readiness": readiness(), "Page": page(), "Problem": problem(), "Resource": resource(),
-        "Event": event(), "Summary": summary(), "Project": project(), "Run": run(), "Listing": listing(),
+        "Event": event(), "Summary": summary(), "Project": project(), "PricedProject": priced(project()), "Run": run(), "Listing": listing(),
         "Attribution": attribution(), "Classification": classification(), "Releasing": releasing(),
         "EditedResource": edited("Resource", resource()), "EditedProject": edited("Project", project()),
         "Balance": balance(), "Invoice": invoice(), "ItemisedInvoice": itemised(), "CostLine": cost_line(),

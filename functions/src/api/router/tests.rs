@@ -29,7 +29,7 @@ fn api(extra: &[(&str, &str)]) -> Router {
 
 #[expect(clippy::disallowed_methods, reason = "tokens expire by the wall clock")]
 fn token(claims: Value) -> String {
-    let now = chrono::Utc::now().timestamp();
+    let now = Utc::now().timestamp();
     let mut all = json!({
         "iss": "arcadia", "aud": "arcadia", "sub": "u-1", "typ": "access", "jti": "j-1",
         "iat": now - 10, "nbf": now - 10, "exp": now + 600

@@ -1,4 +1,4 @@
-//! The account's projects: how much is in each, what each is for, and whose it is.
+//! The account's projects: how much is in each, what it costs, what each is for, and whose it is.
 //!
 //! For operators. Classifying a project moves everything in it, in one transaction; the answer says how much that was.
 //! A tenant's project has purpose `tenant` and no other, so one of the two members is enough to say both.
@@ -11,7 +11,7 @@ use shared::database;
 use shared::inventory::Classification;
 use shared::inventory::edit::{self, Edit};
 use shared::inventory::read::Sort;
-use shared::inventory::read::projects::{self, PURPOSES, Project, ProjectFilter};
+use shared::inventory::read::projects::{self, PURPOSES, ProjectFilter};
 
 use super::edited;
 use crate::api;
@@ -28,7 +28,7 @@ pub(in crate::api) static LIST: Operation = Operation {
     path: "/api/v1/projects",
     id: "listProjects",
     tag: "projects",
-    summary: "The projects, and how much is in each",
+    summary: "The projects, how much is in each, and what it costs",
     detail: "",
     access: Access::Operator,
     parameters: &[
@@ -54,7 +54,7 @@ pub(in crate::api) static LIST: Operation = Operation {
         Parameter::CURSOR,
     ],
     body: None,
-    answer: Answer::List("Project", &[Form::Json]),
+    answer: Answer::List("PricedProject", &[Form::Json]),
     problems: &[],
 };
 
@@ -81,7 +81,9 @@ pub async fn list(
     parameters.check()?;
     let pool = state.database().await?;
     let found = projects::projects(&pool, operator.scope(), &filter, after.as_ref(), limit).await?;
-    page::answer(&parameters, limit, &found.items, found.more, Project::position)
+    page::answer(&parameters, limit, &found.items, found.more, |priced| {
+        priced.project.position()
+    })
 }
 
 pub(in crate::api) static CLASSIFY: Operation = Operation {

@@ -15,6 +15,7 @@ use super::{Algorithm, Identity, Reason, Refusal, SecretError, Settings, Unknown
 mod hostile_claims;
 mod hostile_headers;
 mod mutations;
+mod wycheproof;
 
 /// As `mix guardian.gen.secret` makes them: 64 characters that also happen to be base64.
 const SECRET: &str = "q7Zt0vV1cXkFhW3nB8yLr5sUe2mJg9aDpO4iKxTfRzYwNbHQ6uMGlESjCAPId-_o";

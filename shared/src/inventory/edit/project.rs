@@ -65,7 +65,7 @@ async fn write(
         edit.now,
     )
     .await?;
-    let mut query = projects::select();
+    let mut query = projects::select("");
     query.push(" WHERE p.id = ").push_bind(id);
     let row = query.build_query_as::<Project>().fetch_one(&mut *door).await?;
     let event = match told {

@@ -1,11 +1,12 @@
 //! The projects of the account, and how much is in each: the operator's work list for classifying.
 //!
-//! For the API. Counts are of what the mirror attributes to a project, live things only, by kind. It refuses to say
-//! what a project costs: that is the ledger's.
+//! For the API. Counts are of what the mirror attributes to a project, live things only, by kind; the cost is the
+//! ledger's word, through its view. It refuses to ask once per project: a page is one query.
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
+use rust_decimal::Decimal;
 use serde::Serialize;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
@@ -67,8 +68,27 @@ impl Project {
         }
     }
 
+    fn length(&self) -> usize {
+        512 + self.name.len() + self.description.len() + self.kinds.len() * 32
+    }
+}
+
+/// A project of the list, with what it costs.
+#[derive(Debug, Serialize, sqlx::FromRow)]
+pub struct PricedProject {
+    /// The project.
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    pub project: Project,
+    /// The last month of which an invoice has been read; `None` before the first.
+    pub cost_month: Option<NaiveDate>,
+    /// What its resources cost then, in US dollars.
+    pub cost: Option<Decimal>,
+}
+
+impl PricedProject {
     fn finished(self) -> (Self, usize) {
-        let length = 512 + self.name.len() + self.description.len() + self.kinds.len() * 32;
+        let length = self.project.length();
         (self, length)
     }
 }
@@ -84,7 +104,7 @@ pub struct ProjectFilter {
     pub include_deleted: bool,
 }
 
-/// One page of projects, in the order of their discovery. Only operators see any others than their own.
+/// One page of projects, in the order of their discovery. For operators: nobody else is told what anything costs.
 ///
 /// # Errors
 /// [`ReadError`], whose text is for logs only.
@@ -94,8 +114,9 @@ pub async fn projects(
     filter: &ProjectFilter,
     after: Option<&Position>,
     limit: usize,
-) -> Result<Page<Project>, ReadError> {
-    let mut query = select();
+) -> Result<Page<PricedProject>, ReadError> {
+    let mut query = select(", e.period AS cost_month, e.amount AS cost");
+    query.push(" LEFT JOIN cloud_project_costs e ON e.cloud_project_id = p.id");
     query.push(if filter.include_deleted {
         " WHERE true"
     } else {
@@ -115,25 +136,29 @@ pub async fn projects(
     }
     query.push(" ORDER BY p.id");
     one_more(&mut query, limit);
-    match fetch(pool, scope, &mut query, limit, Project::finished).await {
+    match fetch(pool, scope, &mut query, limit, PricedProject::finished).await {
         Ok(page) => Ok(page),
         Err(error) => Err(ReadError::of(pool, error).await),
     }
 }
 
 /// Counted for the projects of the page alone: a lateral join, not a grouping of everything.
-pub(crate) fn select() -> QueryBuilder<Postgres> {
-    QueryBuilder::new(
+pub(crate) fn select(more: &'static str) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new(
         "SELECT p.id, p.provider, p.provider_id, p.name, p.description, p.provider_purpose, p.environment, \
          p.is_default, p.tenant_id, p.purpose, c.resources, c.kinds, p.version, p.first_seen_at, \
          CASE WHEN p.deleted_at IS NULL AND p.stale_strike_count = 0 \
               THEN GREATEST(p.last_seen_at, m.last_complete_at) ELSE p.last_seen_at END AS last_seen_at, \
-         p.deleted_at, p.updated_at \
-         FROM cloud_projects p \
+         p.deleted_at, p.updated_at",
+    );
+    query.push(more);
+    query.push(
+        " FROM cloud_projects p \
          LEFT JOIN sync_markers m ON m.provider = p.provider AND m.kind = 'project' \
          CROSS JOIN LATERAL (SELECT COALESCE(sum(k.live), 0)::bigint AS resources, \
                                     COALESCE(jsonb_object_agg(k.kind, k.live), '{}') AS kinds \
                              FROM (SELECT r.kind, count(*) AS live FROM cloud_resources r \
                                    WHERE r.cloud_project_id = p.id AND r.deleted_at IS NULL GROUP BY r.kind) k) c",
-    )
+    );
+    query
 }

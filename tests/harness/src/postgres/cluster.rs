@@ -28,16 +28,15 @@ pub const ROLES: [&str; 6] = [
     "arcadia_billing",
 ];
 
-/// Logins as a deployment has them, and one of the local stack that is all of them.
-const LOGINS: [(&str, &[&str]); 4] = [
+/// Logins as a deployment has them.
+const LOGINS: [(&str, &[&str]); 3] = [
     ("arcadia_api_login", &["arcadia_api"]),
     ("arcadia_sync_login", &["arcadia_sync"]),
     ("arcadia_billing_login", &["arcadia_billing"]),
-    (
-        "arcadia_local_login",
-        &["arcadia_api", "arcadia_sync", "arcadia_billing"],
-    ),
 ];
+
+/// Whose databases and tables are: as in a deployment no superuser, and so under row-level security itself.
+pub(crate) const OWNER: &str = "arcadia_owner_login";
 
 /// A server that databases can be had from.
 #[derive(Clone, Debug)]
@@ -83,7 +82,7 @@ impl Cluster {
     pub async fn named(&self, name: &str) -> Result<Database, Failure> {
         execute(
             &self.url,
-            &format!("CREATE DATABASE {name} TEMPLATE {}", self.template),
+            &format!("CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {}", self.template),
         )
         .await?;
         Ok(Database {
@@ -112,13 +111,14 @@ impl Template {
         make_logins(server.url()).await?;
         execute(
             server.url(),
-            &format!("CREATE DATABASE {name} TEMPLATE template0"),
+            &format!("CREATE DATABASE {name} OWNER {OWNER} TEMPLATE template0"),
         )
         .await?;
         let template = Self {
             cluster: Cluster::attach(server.url(), &name),
         };
-        let options = PgConnectOptions::from_str(&with_database(server.url(), &name)?);
+        let database = with_database(server.url(), &name)?;
+        let options = PgConnectOptions::from_str(&as_login(&database, OWNER)?);
         let options = options.doing("read the template's URL")?;
         shared::database::migrate(&options)
             .await
@@ -178,12 +178,7 @@ impl Database {
 
     /// The URL of one of the logins, such as `arcadia_sync_login`.
     pub fn url_as(&self, login: &str) -> String {
-        let Ok(mut url) = Url::parse(&self.url()) else {
-            return String::new();
-        };
-        let _ = url.set_username(login);
-        let _ = url.set_password(Some(PASSWORD));
-        url.into()
+        as_login(&self.url(), login).unwrap_or_default()
     }
 
     /// Its name.
@@ -243,6 +238,12 @@ pub(crate) async fn make_logins(server: &str) -> Result<(), Failure> {
         // As the service makes them: what a role may become, it does not inherit.
         tolerant(&format!("CREATE ROLE {role} NOLOGIN NOINHERIT"));
     }
+    // Who may make roles may not hand out those of others (Postgres 16): the owner finds this done.
+    for role in ["arcadia_tenant", "arcadia_operator", "arcadia_editor"] {
+        tolerant(&format!("GRANT {role} TO arcadia_api"));
+    }
+    let options = format!("LOGIN CREATEROLE NOSUPERUSER NOBYPASSRLS PASSWORD '{PASSWORD}'");
+    tolerant(&format!("CREATE ROLE {OWNER} {options}"));
     for (login, roles) in LOGINS {
         let options = format!("LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD '{PASSWORD}'");
         tolerant(&format!("CREATE ROLE {login} {options}"));
@@ -266,6 +267,14 @@ pub(crate) async fn execute(url: &str, statements: &str) -> Result<(), Failure> 
         done.doing(format!("do {first}"))?;
     }
     connection.close().await.doing("leave Postgres")
+}
+
+/// The same database, somebody else.
+fn as_login(url: &str, login: &str) -> Result<String, Failure> {
+    let mut url = Url::parse(url).doing("read a Postgres URL")?;
+    let _ = url.set_username(login);
+    let _ = url.set_password(Some(PASSWORD));
+    Ok(url.into())
 }
 
 /// The same server, another database.

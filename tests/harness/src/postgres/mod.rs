@@ -11,6 +11,8 @@ mod server;
 mod unprivileged;
 
 pub use binaries::{Found, find};
+#[cfg(feature = "stack")]
+pub(crate) use cluster::OWNER;
 pub(crate) use cluster::make_logins;
 pub use cluster::{Cluster, Database, ROLES, Template};
 pub use server::{PASSWORD, Server};

@@ -72,20 +72,6 @@ pub(super) fn sourceable(contents: &[(&str, String)]) -> String {
         .collect()
 }
 
-/// For `cargo lambda watch --env-file`, which knows no escapes: a value that would need one is refused.
-pub(super) fn plain(contents: &[(String, String)]) -> Result<String, Failure> {
-    let mut text = String::new();
-    for (name, value) in contents {
-        if value.contains(['\n', '\r', '"', '\'']) || value.trim() != value {
-            return Err(Failure::new(format!(
-                "{name} cannot be passed on to the functions: it holds quotes or blanks"
-            )));
-        }
-        text.push_str(&format!("{name}={value}\n"));
-    }
-    Ok(text)
-}
-
 /// Under another name first, so that nobody reads half of it; for its owner's eyes only.
 pub(super) fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
     let beside = path.with_extension("new");
@@ -122,18 +108,6 @@ mod tests {
             let script = format!("{text}printf '%s' \"$VALUE\"");
             let output = Command::new("sh").args(["-c", &script]).output().unwrap();
             assert_eq!(String::from_utf8_lossy(&output.stdout), value);
-        }
-    }
-
-    #[test]
-    fn what_cargo_lambda_would_misread_is_refused() {
-        let pair = |value: &str| [("NAME".to_owned(), value.to_owned())];
-        assert_eq!(
-            plain(&pair("postgres://u:p@h/db?a=b#c")).unwrap(),
-            "NAME=postgres://u:p@h/db?a=b#c\n"
-        );
-        for value in ["a\nOTHER=b", "\"a\"", "it's", " a"] {
-            assert!(plain(&pair(value)).is_err(), "{value:?}");
         }
     }
 }

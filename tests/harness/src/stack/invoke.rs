@@ -1,13 +1,17 @@
 //! The functions: cargo lambda watch, and the Lambda Invoke API that it serves.
 //!
 //! One process that starts each of our binaries at its first event, several at once, and serves the API's
-//! routes (`[workspace.metadata.lambda.watch.router]`). What it and the functions write goes to
-//! `.local/functions.log`. Inherited variables that could lead a function to a real account or database are
+//! routes (`[workspace.metadata.lambda.watch.router]`). It has one environment for all of them; so cargo, which it
+//! starts them with, is told to run them through us ([`become_function`]), and each gets its own, as on AWS. What it
+//! and the functions write goes to a log in `.local`. Inherited variables that could lead a function to a real account or database are
 //! taken away first.
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -35,7 +39,10 @@ pub(super) struct Functions {
     _environment: Deleted,
 }
 
-/// The functions' environment, which holds ARNs and the database's password.
+/// Binary -> what it is given.
+pub(super) type Environments = BTreeMap<String, BTreeMap<String, String>>;
+
+/// The functions' environments.
 struct Deleted(PathBuf);
 
 impl Drop for Deleted {
@@ -44,17 +51,39 @@ impl Drop for Deleted {
     }
 }
 
+/// For cargo: whatever it runs, it runs through this program.
+fn runner(environments: &Path) -> Result<String, Failure> {
+    let ourselves = std::env::current_exe().doing("find out which program this is")?;
+    let words = serde_json::json!([ourselves, "as-function", environments]);
+    Ok(format!("target.'cfg(all())'.runner = {words}"))
+}
+
+/// Becomes this binary, in the environment that the file holds for it. Returns only when it cannot.
+pub fn become_function(environments: &Path, binary: &Path) -> Result<Infallible, Failure> {
+    let text = fs::read_to_string(environments).doing(format!("read {}", environments.display()))?;
+    let environments: Environments = serde_json::from_str(&text).doing("read the functions' environments")?;
+    let name = binary.file_name().unwrap_or_default().to_string_lossy();
+    let environment = environments
+        .get(name.as_ref())
+        .ok_or_else(|| Failure::new(format!("template.yaml has no function {name}")))?;
+    let error = Command::new(binary).envs(environment).exec();
+    Err(error).doing(format!("start {name}"))
+}
+
 impl Functions {
+    /// Under this name in `.local`, on this port.
     pub(super) async fn start(
+        name: &str,
         port: u16,
-        environment: &[(String, String)],
+        environments: &Environments,
         say: &dyn Fn(&str),
     ) -> Result<Self, Failure> {
         let bin = python::installed(&["cargo-lambda"], say)?;
-        let file = Deleted(place::local("functions.env")?);
+        let file = Deleted(place::local(&format!("{name}.json"))?);
         crate::process::delete_at_the_end(&file.0);
-        env_file::write_private(&file.0, &env_file::plain(environment)?)?;
-        let log = place::local("functions.log")?;
+        let written = serde_json::to_string(environments).doing("write the functions' environments")?;
+        env_file::write_private(&file.0, &written)?;
+        let log = place::local(&format!("{name}.log"))?;
         let output = File::create(&log).doing(format!("write {}", log.display()))?;
         let copy = output.try_clone().doing(format!("write {}", log.display()))?;
 
@@ -71,8 +100,8 @@ impl Functions {
             .arg(port.to_string())
             .args(["--concurrency", &CONCURRENCY.to_string()]);
         command
-            .arg("--env-file")
-            .arg(&file.0)
+            .arg("--config")
+            .arg(runner(&file.0)?)
             .current_dir(place::repository());
         place::forget_accounts(&mut command);
         command
@@ -96,6 +125,11 @@ impl Functions {
         };
         functions.wait_until_it_listens(port).await?;
         Ok(functions)
+    }
+
+    /// Where their lines are.
+    pub(super) fn log(&self) -> &Path {
+        &self.log
     }
 
     async fn wait_until_it_listens(&self, port: u16) -> Result<(), Failure> {

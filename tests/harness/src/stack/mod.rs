@@ -1,8 +1,8 @@
 //! `make run`: the whole service on this machine, until Ctrl-C.
 //!
 //! Postgres, moto, a simulated DigitalOcean (or, with `--do live`, the real one), the real Lambda binaries under
-//! cargo lambda watch, and a driver that plays EventBridge and SQS from `template.yaml`. Every worker runs
-//! once, then `.local/stack.env` appears and it is said what can be looked at. However it ends, nothing is left:
+//! cargo lambda watch, each with the login and the variables that `template.yaml` gives it, and a driver that plays
+//! EventBridge and SQS from the same file. Every worker runs once, then `.local/stack.env` appears and it is said what can be looked at. However it ends, nothing is left:
 //! no process, no port, no stack.env. It never uses an inherited `DATABASE_URL`, and an exported token alone
 //! changes nothing.
 
@@ -15,6 +15,8 @@ mod template;
 mod upstream;
 mod welcome;
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -22,10 +24,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::aws::{Aws, Moto, Queues};
 use crate::failure::{Doing, Failure};
-use crate::postgres::{Database, Server, Template as DatabaseTemplate};
+use crate::postgres::{Database, OWNER, Server, Template as DatabaseTemplate};
 use crate::{place, tokens};
 
-use invoke::Functions;
+pub use invoke::become_function;
+use invoke::{Environments, Functions};
 use template::Template;
 pub use template::{Cadence, cadences};
 pub use upstream::Upstream;
@@ -74,65 +77,111 @@ pub async fn run(live: bool, say: &dyn Fn(&str)) -> Result<ExitCode, Failure> {
 }
 
 async fn up(live: bool, say: &dyn Fn(&str)) -> Result<std::convert::Infallible, Failure> {
-    let own_postgres = place::variable("ARCADIA_POSTGRES_URL").is_none();
     place::claim_port(API_PORT, "the API")?;
-    if own_postgres {
+    if own_postgres() {
         place::claim_port(
             POSTGRES_PORT,
             "Postgres (ARCADIA_POSTGRES_URL names a server to use instead)",
         )?;
     }
-    let template = Template::read()?;
     let upstream = Upstream::choose(live, say).await?;
+    let running = Running::start("functions", API_PORT, Some(POSTGRES_PORT), upstream, say).await?;
+    let Running {
+        stack,
+        template,
+        functions,
+        ..
+    } = &running;
+    let counts = welcome::count(stack).await?;
+    let file = env_file::StackEnv::write(stack)?;
+    welcome::say_hello(stack, template, &counts, say)?;
 
-    let server = Server::start(Some(POSTGRES_PORT), say).await?;
-    say(server.description());
-    let prepared = DatabaseTemplate::prepare(&server).await?;
-    let database = database(&prepared, own_postgres).await?;
-    say("migrations applied");
-    let moto = Moto::start(say).await?;
-    let aws = moto.aws().clone();
-    say(&format!("Secrets Manager and SQS (moto) at {}", aws.url()));
-
-    let guardian = format!(
-        "{}{}",
-        uuid::Uuid::new_v4().simple(),
-        uuid::Uuid::new_v4().simple()
-    );
-    let queues = aws.queues("arcadia", Duration::from_secs(120)).await?;
-    let environment = environment(&aws, &queues, &database, &upstream, &guardian).await?;
-    let functions = Functions::start(API_PORT, &environment, say).await?;
-
-    let now = tokens::now();
-    let tenants = simulator::scenario::TENANTS.iter().take(2);
-    let stack = Stack {
-        api_url: format!("http://127.0.0.1:{API_PORT}"),
-        database_url: database.url(),
-        upstream,
-        aws,
-        queues,
-        operator: tokens::operator(&guardian, now),
-        tenants: tenants
-            .map(|(_, tenant)| ((*tenant).to_owned(), tokens::tenant(&guardian, tenant, now)))
-            .collect(),
-        guardian,
-    };
-
-    driver::everything_once(&template, &functions, say).await?;
-    let queue = (&stack.aws, stack.queues.ingest.as_str());
-    driver::what_waits(&template, &functions, queue, say).await?;
-    classify::classify(&stack).await?;
-    let counts = welcome::count(&stack).await?;
-    let file = env_file::StackEnv::write(&stack)?;
-    welcome::say_hello(&stack, &template, &counts, say)?;
-
-    let driven = driver::drive(&template, &functions, &stack, say);
+    let driven = driver::drive(template, functions, stack, say);
     let ended = tokio::select! {
         never = driven => match never {},
         failure = functions.watch() => failure,
     };
     drop(file);
     Err(ended)
+}
+
+fn own_postgres() -> bool {
+    place::variable("ARCADIA_POSTGRES_URL").is_none()
+}
+
+/// A stack whose workers have all run once and whose queue is empty. What stops first stands first.
+pub(crate) struct Running {
+    functions: Functions,
+    pub(crate) stack: Stack,
+    template: Template,
+    _moto: Moto,
+    _database: Database,
+    _prepared: DatabaseTemplate,
+    _server: Server,
+}
+
+impl Running {
+    /// Where the functions' own lines are.
+    pub(crate) fn log(&self) -> &Path {
+        self.functions.log()
+    }
+
+    /// Starts it, with files of this name in `.local`.
+    pub(crate) async fn start(
+        name: &str,
+        port: u16,
+        postgres: Option<u16>,
+        upstream: Upstream,
+        say: &dyn Fn(&str),
+    ) -> Result<Self, Failure> {
+        let template = Template::read()?;
+        let server = Server::start(postgres, say).await?;
+        say(server.description());
+        let prepared = DatabaseTemplate::prepare(&server).await?;
+        let database = database(&prepared, own_postgres()).await?;
+        say("migrations applied");
+        let moto = Moto::start(say).await?;
+        let aws = moto.aws().clone();
+        say(&format!("Secrets Manager and SQS (moto) at {}", aws.url()));
+
+        let guardian = format!(
+            "{}{}",
+            uuid::Uuid::new_v4().simple(),
+            uuid::Uuid::new_v4().simple()
+        );
+        let queues = aws.queues("arcadia", Duration::from_secs(120)).await?;
+        let ours = ours(&aws, &queues, &database, &upstream, &guardian).await?;
+        let environments = environments(&template, &ours, &aws, &upstream)?;
+        let functions = Functions::start(name, port, &environments, say).await?;
+
+        let now = tokens::now();
+        let tenants = simulator::scenario::TENANTS.iter().take(2);
+        let stack = Stack {
+            api_url: format!("http://127.0.0.1:{port}"),
+            database_url: database.url(),
+            upstream,
+            aws,
+            queues,
+            operator: tokens::operator(&guardian, now),
+            tenants: tenants
+                .map(|(_, tenant)| ((*tenant).to_owned(), tokens::tenant(&guardian, tenant, now)))
+                .collect(),
+            guardian,
+        };
+        driver::everything_once(&template, &functions, say).await?;
+        let queue = (&stack.aws, stack.queues.ingest.as_str());
+        driver::what_waits(&template, &functions, queue, say).await?;
+        classify::classify(&stack).await?;
+        Ok(Self {
+            functions,
+            stack,
+            template,
+            _moto: moto,
+            _database: database,
+            _prepared: prepared,
+            _server: server,
+        })
+    }
 }
 
 /// `arcadia` on a server of our own, a name that nobody has on somebody else's.
@@ -144,32 +193,67 @@ async fn database(prepared: &DatabaseTemplate, own: bool) -> Result<Database, Fa
     }
 }
 
-/// One environment for every function, as `template.yaml` gives each its part of. Secrets are read from Secrets
-/// Manager, so that this path is real.
-async fn environment(
+/// What the template's parameters and resources are here. Secrets are read from Secrets Manager, so that this path
+/// is real, and every group of functions has a login of its own.
+async fn ours(
     aws: &Aws,
     queues: &Queues,
     database: &Database,
     upstream: &Upstream,
     guardian: &str,
-) -> Result<Vec<(String, String)>, Failure> {
-    let mut environment = aws.environment();
-    let mut set = |name: &str, value: String| environment.push((name.to_owned(), value));
-    set("DATABASE_URL", database.url_as("arcadia_local_login"));
-    set("DO_API_BASE_URL", upstream.base_url().to_owned());
-    set(
-        "DO_TOKEN_SECRET_ARN",
-        aws.put_secret("arcadia/digitalocean", upstream.token()).await?,
-    );
-    set(
-        "GUARDIAN_SECRET_ARN",
-        aws.put_secret("arcadia/guardian", guardian).await?,
-    );
-    set("INGEST_QUEUE_URL", queues.ingest.clone());
-    set("LOG_LEVEL", "info".to_owned());
+) -> Result<BTreeMap<&'static str, String>, Failure> {
+    let mut ours = BTreeMap::from([
+        ("IngestQueue", queues.ingest.clone()),
+        ("AWS::StackName", "arcadia-cloud".to_owned()),
+    ]);
+    for (parameter, name, secret) in [
+        (
+            "DatabaseSecretArn",
+            "database-sync",
+            database.url_as("arcadia_sync_login"),
+        ),
+        (
+            "ApiDatabaseSecretArn",
+            "database-api",
+            database.url_as("arcadia_api_login"),
+        ),
+        (
+            "BillingDatabaseSecretArn",
+            "database-billing",
+            database.url_as("arcadia_billing_login"),
+        ),
+        (
+            "MigrateDatabaseSecretArn",
+            "database-owner",
+            database.url_as(OWNER),
+        ),
+        ("DoTokenSecretArn", "digitalocean", upstream.token().to_owned()),
+        ("GuardianSecretArn", "guardian", guardian.to_owned()),
+    ] {
+        ours.insert(
+            parameter,
+            aws.put_secret(&format!("arcadia/{name}"), &secret).await?,
+        );
+    }
     if upstream.is_live() {
         // A local look at a real account changes nothing there, not even by making our project in it.
-        set("BOOTSTRAP_PROJECT", String::new());
+        ours.insert("BootstrapProject", String::new());
     }
-    Ok(environment)
+    Ok(ours)
+}
+
+/// What each function is given: what the template says, and where AWS and DigitalOcean are.
+fn environments(
+    template: &Template,
+    ours: &BTreeMap<&str, String>,
+    aws: &Aws,
+    upstream: &Upstream,
+) -> Result<Environments, Failure> {
+    let environments = template.functions.iter().map(|function| {
+        let mut environment = template.environment(function, ours)?;
+        environment.extend(aws.environment());
+        environment.insert("DO_API_BASE_URL".to_owned(), upstream.base_url().to_owned());
+        Ok((function.binary.clone(), environment))
+    });
+    environments.collect()
 }

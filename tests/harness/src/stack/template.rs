@@ -1,7 +1,7 @@
 //! `template.yaml` as the driver reads it: which functions there are, when each is due, which reads a queue.
 //!
-//! The template is the only place a cadence is written, so the local stack ticks as the deployed one does.
-//! Parameters count with their defaults. It reads what our template uses of CloudFormation (`!Ref` and `!Sub` of
+//! The template is the only place a cadence is written, so the local stack ticks as the deployed one does, and the
+//! only place that says which function is given what. Parameters count with their defaults. It reads what our template uses of CloudFormation (`!Ref` and `!Sub` of
 //! parameters) and refuses a schedule that it cannot read, instead of leaving a worker out in silence.
 
 use std::collections::BTreeMap;
@@ -21,12 +21,21 @@ const SCHEDULED_TIME: &str = "<aws.scheduler.scheduled-time>";
 /// What the driver needs of the template, in its order.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Template {
-    /// Every function's binary.
-    pub(super) functions: Vec<String>,
+    /// Every function.
+    pub(super) functions: Vec<Function>,
     /// What is invoked on time.
     pub(super) schedules: Vec<Scheduled>,
     /// What reads the ingest queue.
     pub(super) queue_readers: Vec<QueueReader>,
+    parameters: BTreeMap<String, String>,
+}
+
+/// A function and the variables it is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Function {
+    pub(super) binary: String,
+    /// Name -> what is referred to: a parameter, a resource, or AWS's own word.
+    variables: BTreeMap<String, String>,
 }
 
 /// When a worker is due, for tests that play schedules themselves.
@@ -80,7 +89,9 @@ impl Template {
             functions: Vec::new(),
             schedules: Vec::new(),
             queue_readers: Vec::new(),
+            parameters: parameters.clone(),
         };
+        let globals = member(member(document, "Globals"), "Function");
         let Some(resources) = member(document, "Resources").as_hash() else {
             return Err(Failure::new("template.yaml has no Resources"));
         };
@@ -95,13 +106,37 @@ impl Template {
                     "{name} in template.yaml names no Metadata.BuildProperties.Binary"
                 ))
             })?;
-            template.functions.push(binary.to_owned());
+            let mut variables = given(globals);
+            variables.extend(given(member(resource, "Properties")));
+            template.functions.push(Function {
+                binary: binary.to_owned(),
+                variables,
+            });
             let events = member(member(resource, "Properties"), "Events").as_hash();
             for event in events.into_iter().flat_map(|events| events.values()) {
                 template.event(name, binary, event, &parameters)?;
             }
         }
         Ok(template)
+    }
+
+    /// The environment that the template gives this function, where these parameters and resources are ours.
+    pub(super) fn environment(
+        &self,
+        function: &Function,
+        ours: &BTreeMap<&str, String>,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        let resolved = function.variables.iter().map(|(name, word)| {
+            let value = ours.get(word.as_str()).or_else(|| self.parameters.get(word));
+            let value = value.ok_or_else(|| {
+                let binary = &function.binary;
+                Failure::new(format!(
+                    "template.yaml gives {binary} {name} from {word:?}, which the local stack does not have"
+                ))
+            })?;
+            Ok((name.clone(), value.clone()))
+        });
+        resolved.collect()
     }
 
     fn event(
@@ -173,6 +208,18 @@ fn defaults(document: &Yaml) -> BTreeMap<String, String> {
     pairs.collect()
 }
 
+/// What `Environment.Variables` says below this; what is no plain reference is empty, which nothing is called.
+fn given(properties: &Yaml) -> BTreeMap<String, String> {
+    let variables = member(member(properties, "Environment"), "Variables").as_hash();
+    let pairs = variables.into_iter().flatten().filter_map(|(name, word)| {
+        Some((
+            name.as_str()?.to_owned(),
+            word.as_str().unwrap_or_default().to_owned(),
+        ))
+    });
+    pairs.collect()
+}
+
 /// The reader drops tags: what is left of `!Ref Name` is the name, of `!Sub "a${Name}"` the text. A plain text
 /// is neither.
 fn resolve(text: &str, parameters: &BTreeMap<String, String>) -> Option<String> {
@@ -203,7 +250,7 @@ Parameters:
   Minute: { Type: Number, Default: 7 }
   Secret: { Type: String }
 Globals:
-  Function: { Runtime: provided.al2023 }
+  Function: { Runtime: provided.al2023, Environment: { Variables: { MINUTE: !Ref Minute } } }
 Resources:
   Queue: { Type: AWS::SQS::Queue }
   Fast:
@@ -234,7 +281,8 @@ Resources:
     #[test]
     fn schedules_parameters_and_queues_are_found() {
         let template = Template::parse(EXAMPLE).unwrap();
-        assert_eq!(template.functions, ["sync-fast", "sync-slow", "ingest"]);
+        let binaries: Vec<&str> = template.functions.iter().map(|one| one.binary.as_str()).collect();
+        assert_eq!(binaries, ["sync-fast", "sync-slow", "ingest"]);
         let [fast, slow] = template.schedules.as_slice() else {
             panic!("{template:?}")
         };
@@ -260,6 +308,28 @@ Resources:
     }
 
     #[test]
+    fn a_function_is_given_what_the_template_says_and_nothing_is_made_up() {
+        let template = Template::parse(EXAMPLE).unwrap();
+        let [fast, slow, _] = template.functions.as_slice() else {
+            panic!("{template:?}")
+        };
+        let ours = BTreeMap::from([("Secret", "arn".to_owned())]);
+        let minute = ("MINUTE".to_owned(), "7".to_owned());
+        assert_eq!(
+            template.environment(slow, &ours).unwrap(),
+            BTreeMap::from([minute.clone()])
+        );
+        let refused = template.environment(fast, &ours).unwrap_err().to_string();
+        assert!(refused.contains("sync-fast B"), "{refused}");
+        let plain = EXAMPLE.replace(", B: !If [C, !GetAtt Queue.Arn, !Ref AWS::NoValue]", "");
+        let template = Template::parse(&plain).unwrap();
+        let fast = template.functions.first().unwrap();
+        let expected = BTreeMap::from([("A".to_owned(), "arn".to_owned()), minute]);
+        assert_eq!(template.environment(fast, &ours).unwrap(), expected);
+        assert!(template.environment(fast, &BTreeMap::new()).is_err());
+    }
+
+    #[test]
     fn a_worker_is_never_left_out_in_silence() {
         for (from, to, culprit) in [
             ("rate(1 minute)", "rate(1 blink)", "rate(1 blink)"),
@@ -277,7 +347,10 @@ Resources:
     #[test]
     fn the_template_of_this_repository_is_read() {
         let template = Template::read().unwrap();
-        assert!(template.functions.contains(&"api".to_owned()), "{template:?}");
+        assert!(
+            template.functions.iter().any(|one| one.binary == "api"),
+            "{template:?}"
+        );
         assert!(
             template
                 .schedules

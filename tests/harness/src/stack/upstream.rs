@@ -20,7 +20,7 @@ pub struct Upstream {
 
 impl Upstream {
     /// The simulator, or the real account.
-    pub(super) async fn choose(live: bool, say: &dyn Fn(&str)) -> Result<Self, Failure> {
+    pub(crate) async fn choose(live: bool, say: &dyn Fn(&str)) -> Result<Self, Failure> {
         if live {
             return Self::live(say).await;
         }

@@ -39,7 +39,11 @@ fn reason() -> Value {
 pub(super) fn classification() -> Value {
     let tenant =
         json!({ "type": ["string", "null"], "minLength": 1, "maxLength": 128, "pattern": PRINTABLE });
-    optional(
+    let others: Vec<&str> = PURPOSES
+        .into_iter()
+        .filter(|purpose| *purpose != "tenant")
+        .collect();
+    let mut classification = optional(
         object(
             "What a project is for. A tenant alone means purpose `tenant`; another purpose means no tenant.",
             vec![
@@ -59,7 +63,21 @@ pub(super) fn classification() -> Value {
             ],
         ),
         &["tenant_id", "purpose"],
-    )
+    );
+    // Of the two at least one; and a tenant goes with its purpose, and with no other.
+    let tenant_of = |kind: &str| json!({ "type": kind });
+    if let Some(schema) = classification.as_object_mut() {
+        let ways = json!([
+            { "required": ["tenant_id"],
+              "properties": { "tenant_id": tenant_of("string"), "purpose": { "enum": ["tenant"] } } },
+            { "required": ["tenant_id"],
+              "properties": { "tenant_id": tenant_of("null"), "purpose": { "enum": others } } },
+            { "required": ["purpose"],
+              "properties": { "tenant_id": tenant_of("null"), "purpose": { "enum": others } } }
+        ]);
+        schema.insert("anyOf".to_owned(), ways);
+    }
+    classification
 }
 
 pub(super) fn releasing() -> Value {

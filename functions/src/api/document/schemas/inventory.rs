@@ -8,8 +8,8 @@ use shared::inventory::read::history::EVENT_TYPES;
 use shared::inventory::read::projects::PURPOSES;
 
 use super::{
-    PROJECT, RESOURCE, count, id, id_or_null, list_of, moment, moment_or_null, number_or_null, object,
-    one_of, optional, reference, text, text_or_null, version,
+    PROJECT, RESOURCE, count, day_or_null, decimal_or_null, extended, id, id_or_null, list_of, moment,
+    moment_or_null, number_or_null, object, one_of, optional, reference, text, text_or_null, version,
 };
 
 pub(super) fn resource() -> Value {
@@ -360,6 +360,28 @@ pub(super) fn project() -> Value {
                 moment(),
                 "The last meaningful change.",
                 json!("2026-11-03T09:00:00Z"),
+            ),
+        ],
+    )
+}
+
+/// A project as the list shows it.
+pub(super) fn priced(project: Value) -> Value {
+    extended(
+        "A project of the account, and what it costs.",
+        project,
+        vec![
+            (
+                "cost_month",
+                day_or_null(),
+                "The last month of which an invoice has been read, by its first day; null before the first.",
+                json!("2026-10-01"),
+            ),
+            (
+                "cost",
+                decimal_or_null(),
+                "US dollars: what the lines of that month cost that are tied to what is in the project now.",
+                json!("184.12"),
             ),
         ],
     )

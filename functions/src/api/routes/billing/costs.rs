@@ -180,7 +180,7 @@ pub(in crate::api) static COSTS: Operation = Operation {
         Parameter {
             name: "group_by",
             detail: "`tenant`, `project`, `kind` and `month`, as many as wanted, with commas between them; none: one sum.",
-            takes: Takes::Text,
+            takes: Takes::ListOf(&["tenant", "project", "kind", "month"]),
             example: "tenant,month",
         },
         PREVIEW,
