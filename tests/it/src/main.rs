@@ -49,6 +49,7 @@ mod owner;
 mod past;
 mod projects;
 mod questions;
+mod rehearsed;
 mod roles;
 mod rotation;
 mod stage;
