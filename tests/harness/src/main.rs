@@ -5,7 +5,7 @@
 //! harness run [--do live]              the local stack, until Ctrl-C
 //! harness prepare [--check]            write, or check, the prepared queries in .sqlx
 //! harness deny                         licences, bans and sources, as deny.toml says
-//! harness tools GROUP …                install groups of requirements.txt into .local/venv; print its bin folder
+//! harness tools GROUP …                install groups of requirements.txt into .local; print what PATH needs for them
 //! ```
 //!
 //! It prints one sentence and exits with 1 when it cannot do what was asked.
@@ -43,7 +43,7 @@ fn command() -> Result<ExitCode, Failure> {
         .doing("start")?;
     match words.as_slice() {
         ["deny"] => println!("{}", deny::check(&say)?),
-        ["tools", groups @ ..] => println!("{}", python::installed(groups, &say)?.display()),
+        ["tools", groups @ ..] => println!("{}", python::path(groups, &|line| eprintln!("{line}"))?),
         ["prepare"] => println!("{}", runtime.block_on(prepare::write(&say))?),
         ["prepare", "--check"] => println!("{}", runtime.block_on(prepare::check(&say))?),
         #[cfg(feature = "stack")]

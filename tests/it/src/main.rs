@@ -23,6 +23,7 @@ mod catalogue;
 mod chaos;
 mod configuration;
 mod counted;
+mod deployable;
 mod deployment;
 mod described;
 mod documented;

@@ -72,10 +72,10 @@ async fn a_dry_run_says_what_the_run_would_do_and_leaves_nothing_behind() {
     // One is gone, one is new, one has changed; the mirror does not know yet.
     let droplets = deployment.sim.items("droplets");
     let id = |n: usize| droplets[n]["id"].to_string();
-    deployment.sim.destroy("droplets", &id(0)).unwrap();
+    deployment.sim.destroy("droplets", id(0)).unwrap();
     deployment
         .sim
-        .change("droplets", &id(1), json!({"name": "renamed"}))
+        .change("droplets", id(1), json!({"name": "renamed"}))
         .unwrap();
     let before = everything(&deployment.pool).await;
     let (code, dry) = run(&["sync", "droplet", "--dry-run"]).await;
@@ -115,11 +115,10 @@ async fn a_ledger_is_filled_with_nothing_but_postgres_and_a_token() {
     );
     assert_eq!(everything(pool).await, before);
 
-    // The newest two months first, then all; a broken invoice does not stop the others.
+    // The newest month first, then all; a broken invoice does not stop the others.
     books
-        .bill(json!({"uuid": "broken", "period": "2026-01", "amount": "1.00", "csv": "product,USD\nx,$1\n"}));
-    let newest = months(&books);
-    let (code, said) = ops(mine(), &["backfill", "--from", &newest[0]]).await;
+        .bill(json!({"uuid": "broken", "period": "2013-01", "amount": "1.00", "csv": "product,USD\nx,$1\n"}));
+    let (code, said) = ops(mine(), &["backfill", "--from", &newest(&books)]).await;
     assert_eq!(code, 0, "{said}");
     assert!(
         said.contains("[1/"),
@@ -144,13 +143,9 @@ async fn a_ledger_is_filled_with_nothing_but_postgres_and_a_token() {
 }
 
 /// The month of the newest invoice, as the account lists them.
-fn months(books: &Books) -> Vec<String> {
+fn newest(books: &Books) -> String {
     let billing = books.stage.sim.billing();
     let invoices = billing["invoices"].as_array().unwrap().iter();
-    let mut months: Vec<String> = invoices
-        .map(|invoice| invoice["invoice_period"].as_str().unwrap().to_owned())
-        .filter(|month| month.as_str() > "2026-01")
-        .collect();
-    months.sort_unstable_by(|one, other| other.cmp(one));
-    months
+    let months = invoices.map(|invoice| invoice["invoice_period"].as_str().unwrap());
+    months.max().unwrap().to_owned()
 }
