@@ -25,6 +25,32 @@ static SECTIONS: LazyLock<Vec<String>> = LazyLock::new(|| {
     headings.map(str::to_lowercase).collect()
 });
 
+/// The outputs that commands of the documents paste: `$(out NAME)`, and `$(output NAME)` in the script.
+static PASTED: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let said = super::documents();
+    super::after(&said, "$(out ")
+        .into_iter()
+        .chain(super::after(&said, "$(output "))
+        .collect()
+});
+
+/// What is named as a part of a resource, and of which there is no such resource.
+fn dangling(template: &Yaml, broken: &mut dyn FnMut(String)) {
+    let mut named = BTreeSet::new();
+    for part in ["Resources", "Outputs"] {
+        words(at(template, &[part]), &mut named);
+    }
+    let parts = [".Arn", ".QueueName"];
+    let resources = named
+        .iter()
+        .filter_map(|word| parts.iter().find_map(|part| word.strip_suffix(part)));
+    for resource in resources.filter(|name| name.chars().all(char::is_alphanumeric)) {
+        if at(template, &["Resources", resource]).is_badvalue() {
+            broken(format!("{resource}: is named, and there is none"));
+        }
+    }
+}
+
 /// Every resource of this type, by name.
 fn of_type<'t>(template: &'t Yaml, kind: &str) -> Vec<(&'t str, &'t Yaml)> {
     let resources = at(template, &["Resources"]);
@@ -50,10 +76,14 @@ pub(super) fn whole(template: &Yaml, faults: &mut Vec<String>) {
     if list(at(function, &["Architectures"])) != ["Architecture"].into() {
         broken("Globals: the architecture is not the parameter's".to_owned());
     }
-    let mut vpc = BTreeSet::new();
-    words(at(function, &["VpcConfig"]), &mut vpc);
-    let wanted = ["InVpc", "SubnetIds", "SecurityGroupIds", "AWS::NoValue"];
-    if !wanted.iter().all(|word| vpc.contains(*word)) {
+    let vpc = at(function, &["VpcConfig"])
+        .as_vec()
+        .map_or(&[][..], Vec::as_slice);
+    let says = |yaml: &Yaml, name: &str| text(yaml, &[name]) == name;
+    if !matches!(vpc, [condition, inside, outside]
+        if condition.as_str() == Some("InVpc") && outside.as_str() == Some("AWS::NoValue")
+        && says(inside, "SubnetIds") && says(inside, "SecurityGroupIds"))
+    {
         broken("Globals: the VPC is not as the parameters say".to_owned());
     }
     let told = at(function, &["Environment", "Variables"]);
@@ -81,14 +111,48 @@ pub(super) fn whole(template: &Yaml, faults: &mut Vec<String>) {
         ("HasAlarms", "AlarmEmail"),
         ("InVpc", "SubnetIds"),
     ] {
-        // !Not [!Equals [!Ref parameter, ""]], its tags dropped.
-        let mut inside = BTreeSet::new();
-        words(at(conditions, &[name]), &mut inside);
-        if !inside.contains(parameter) || !inside.contains("") {
+        // !Not [!Equals [!Ref parameter, ""]], its tags dropped; of a list, its parts joined.
+        let text = |text: &str| Yaml::String(text.to_owned());
+        let asked = match parameter {
+            "SubnetIds" => Yaml::Array(vec![text(""), text(parameter)]),
+            _ => text(parameter),
+        };
+        let wanted = Yaml::Array(vec![Yaml::Array(vec![asked, text("")])]);
+        if *at(conditions, &[name]) != wanted {
             broken(format!("{name}: does not ask whether {parameter} is empty"));
         }
     }
+    for metric in [
+        "RunsFailed",
+        "SuspectListings",
+        "DoRequestsLeft",
+        "AuthRejections",
+        "InvoicesPending",
+        "InvoicesQuarantined",
+        "InvoicesMismatched",
+        "5xx",
+    ] {
+        let alarms = of_type(template, "AWS::CloudWatch::Alarm");
+        if !alarms
+            .iter()
+            .any(|(_, alarm)| text(alarm, &["Properties", "MetricName"]) == metric)
+        {
+            broken(format!("{metric}: nobody is told"));
+        }
+    }
+    if of_type(template, "AWS::CloudWatch::Dashboard").len() != 1
+        || of_type(template, "AWS::Logs::QueryDefinition").len() < 4
+        || of_type(template, "AWS::Serverless::HttpApi").len() != 1
+    {
+        broken("there is nothing to look at".to_owned());
+    }
+    dangling(template, &mut broken);
     let outputs = at(template, &["Outputs"]);
+    for name in PASTED.iter() {
+        if at(outputs, &[name]).is_badvalue() {
+            broken(format!("{name}: is pasted somewhere, and no output"));
+        }
+    }
     for name in names(outputs) {
         if ["Description", "Value"]
             .iter()
@@ -123,6 +187,16 @@ fn parameters(template: &Yaml, broken: &mut dyn FnMut(String)) {
     }
     for name in names(parameters) {
         let one = at(parameters, &[name]);
+        let kind = match name {
+            "SubnetIds" | "SecurityGroupIds" => "CommaDelimitedList",
+            "LogRetentionDays" | "RequestsPerSecond" => "Number",
+            _ => "String",
+        };
+        // What nobody but the operator can know has no default.
+        let asked_for = name.ends_with("SecretArn");
+        if text(one, &["Type"]) != kind || at(one, &["Default"]).is_badvalue() != asked_for {
+            broken(format!("{name}: another type, or another need"));
+        }
         if text(one, &["Description"]).is_empty() || !used.contains(name) {
             broken(format!("{name}: a parameter without words or use"));
         }
@@ -148,6 +222,9 @@ fn parameters(template: &Yaml, broken: &mut dyn FnMut(String)) {
                 broken(format!("{name}: is no ARN of a secret"));
             }
         }
+    }
+    if list(at(parameters, &["Schedules", "AllowedValues"])) != ["ENABLED", "DISABLED"].into() {
+        broken("Schedules: cannot be paused and resumed".to_owned());
     }
     let architecture = at(parameters, &["Architecture"]);
     if text(architecture, &["Default"]) != "arm64"
@@ -196,7 +273,7 @@ pub(super) fn queue(name: &str, queue: &Yaml, template: &Yaml, broken: &mut dyn 
     }
     let slowest = readers.iter().map(|reader| timeout(reader, template)).max();
     let visibility = at(properties, &["VisibilityTimeout"]).as_i64().unwrap_or(30);
-    if visibility < 6 * slowest.unwrap_or(0) {
+    if !(6 * slowest.unwrap_or(0)..=43_200).contains(&visibility) {
         broken("a message comes back while it is still being worked on");
     }
     if !(4..=13).contains(&days) {
@@ -328,6 +405,7 @@ pub(super) fn alarm(alarm: &Yaml, template: &Yaml, broken: &mut dyn FnMut(&str))
         || ["AlarmActions", "OKActions"]
             .iter()
             .any(|to| list(at(properties, &[to])) != ["AlarmTopic"].into())
+        || at(template, &["Resources", "AlarmTopic"]).is_badvalue()
     {
         broken("tells nobody, or cannot be switched off");
     }
@@ -350,17 +428,20 @@ pub(super) fn alarm(alarm: &Yaml, template: &Yaml, broken: &mut dyn FnMut(&str))
     if !counted {
         broken("is about something that nobody counts");
     }
-    let (low, statistic) = (
-        text(properties, &["ComparisonOperator"]).starts_with("LessThan"),
-        text(properties, &["Statistic"]),
-    );
+    let operator = text(properties, &["ComparisonOperator"]);
+    let known = [
+        "GreaterThanThreshold",
+        "GreaterThanOrEqualToThreshold",
+        "LessThanThreshold",
+    ];
+    let (low, statistic) = (operator.starts_with("LessThan"), text(properties, &["Statistic"]));
     let fits = match metric {
         "DataAge" => true,
         "DoRequestsLeft" => low && statistic == "Minimum",
         "InvoicesPending" | "ApproximateNumberOfMessagesVisible" => !low && statistic == "Maximum",
         _ => !low && statistic == "Sum",
     };
-    if !fits || !text(properties, &["ComparisonOperator"]).contains("Than") {
+    if !fits || !known.contains(&operator) {
         broken("looks at the wrong end of what is counted");
     }
     let silence = text(properties, &["TreatMissingData"]);

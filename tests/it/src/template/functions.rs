@@ -213,6 +213,12 @@ pub(super) fn one(name: &str, function: &Yaml, template: &Yaml, broken: &mut dyn
     if is_told != told {
         broken(&format!("is told {is_told:?} and not {told:?}"));
     }
+    for what in is_told.values() {
+        let places = ["Parameters", "Resources"].map(|part| at(template, &[part, what]));
+        if places.iter().all(|place| place.is_badvalue()) {
+            broken(&format!("is told of {what}, and there is none"));
+        }
+    }
     if is_allowed != may {
         broken(&format!("may {is_allowed:?} and not {may:?}"));
     }

@@ -116,7 +116,7 @@ fn altered(yaml: &Yaml) -> Option<Yaml> {
     })
 }
 
-fn is_under(path: &Path, words: &[&str]) -> bool {
+fn is_under(path: &[Step], words: &[&str]) -> bool {
     path.iter()
         .any(|step| matches!(step, Step::Name(name) if words.contains(&name.as_str())))
 }
@@ -172,10 +172,13 @@ fn take_apart(every: usize) {
                 unnoticed.push(format!("{how} {path:?}"));
             }
         };
-        if !is_under(path, FREE) {
+        // One of several that are allowed may go; a saved query may be called anything.
+        let one_of_many = is_under(path, &["AllowedValues"]) && matches!(path.last(), Some(Step::Place(_)));
+        let called = path.len() == 4 && is_under(&path[3..], &["Name"]);
+        if !is_under(path, FREE) && !one_of_many {
             attempt("without", &|_| None);
         }
-        if !is_under(path, FREE) && !is_under(path, TUNED) {
+        if !is_under(path, FREE) && !is_under(path, TUNED) && !called {
             attempt("with another", &|piece| {
                 Some(altered(piece).unwrap_or_else(|| piece.clone()))
             });
