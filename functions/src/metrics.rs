@@ -65,7 +65,8 @@ pub(crate) fn run(report: &Report, vitals: &Vitals, request_id: &str) {
             .kinds
             .iter()
             .map(|kind| f64::from(count(&kind.outcome)))
-            .sum()
+            // Summing nothing would be a negative zero.
+            .fold(0.0, |sum, count| sum + count)
     };
     let is = |yes: bool| f64::from(u8::from(yes));
     let began = report.run_id.is_some();

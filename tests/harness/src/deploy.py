@@ -86,6 +86,7 @@ def create(url, parameters):
             trust = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
             found["functions"][name] = {
                 "told": function["Environment"]["Variables"],
+                "name": physical[name],
                 "role": role,
                 "trusts": read(trust)["Statement"],
                 "allowed": allowed,
@@ -95,6 +96,11 @@ def create(url, parameters):
             }
         elif kind == "AWS::Scheduler::Schedule":
             found["schedules"][name] = one["Properties"]["Target"]
+    found["readers"] = []
+    for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
+        found["readers"].append([mapping["EventSourceArn"], mapping["FunctionArn"].split(":")[-1], mapping["BatchSize"]])
+        # moto would feed messages to a function that it cannot run, and take them for done.
+        functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
     json.dump(found, sys.stdout)
 
 
