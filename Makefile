@@ -8,11 +8,14 @@ HARNESS := target/debug/harness
 # arm64 is what template.yaml deploys; x86_64 where Rust's arm64 target is not installed.
 BUILD_FOR ?= $(if $(shell rustup target list --installed 2>/dev/null | grep aarch64-unknown-linux-gnu),--arm64,--x86-64)
 
+# What the emulator can run on this machine.
+HERE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
+
 .DEFAULT_GOAL := help
-.PHONY: help bins run test prove fuzz bench check prepare openapi build
+.PHONY: help bins run test prove fuzz bench check prepare openapi deployable upgrade build
 
 help: ## this list
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 bins:
 	@cargo build --workspace --bins
@@ -44,6 +47,23 @@ prepare: ## write .sqlx, after a query or a migration has changed
 
 openapi: ## write docs/openapi.json, after a route or its description has changed
 	@cargo run --quiet --example openapi > .local/openapi.json && mv .local/openapi.json docs/openapi.json
+
+deployable: bins ## what `sam build` makes, checked and run under AWS's emulator as moto's CloudFormation deploys it; long
+	@PATH="$$($(HARNESS) tools cargo-lambda ziglang aws-sam-cli):$$PATH" SAM_CLI_TELEMETRY=0 && export PATH SAM_CLI_TELEMETRY && \
+	  sam validate --lint --region us-east-1 && sam build --region us-east-1 --parameter-overrides Architecture=$(HERE)
+	@exec $(HARNESS) with-services -- cargo test --package it --test it -- --ignored --nocapture deployable::
+
+# The API and the syncs, as compiled programs.
+UPGRADE_TESTS ?= binaries:: access:: ticks:: outage::
+
+upgrade: bins ## whether the code of a release (FROM=ref) works on today's schema: its own tests say so
+	@test -n "$(FROM)" || { echo "make upgrade FROM=ref: which release?"; exit 2; }
+	@rm -rf target/upgrade && git worktree prune && git worktree add --quiet --detach target/upgrade $(FROM)
+	@ln -s $(CURDIR)/.local target/upgrade/.local && cp target/debug/ops target/migrating
+	@cd target/upgrade && export CARGO_TARGET_DIR=$(CURDIR)/target && cargo build --workspace --bins && \
+	  ARCADIA_MIGRATE=$(CURDIR)/target/migrating $(CURDIR)/target/debug/harness with-services -- \
+	  cargo test --package it --test it -- $(UPGRADE_TESTS); \
+	  code=$$?; cd $(CURDIR) && git worktree remove --force target/upgrade; exit $$code
 
 build: bins ## release binaries as AWS runs them, in target/lambda
 	@PATH="$$($(HARNESS) tools cargo-lambda ziglang):$$PATH" cargo lambda build --release $(BUILD_FOR) --package functions

@@ -44,11 +44,18 @@ check "sync-projects runs" None "$error"
 [ "$error" = None ] || cat "$answer"
 rm -f "$answer"
 
-for queue in MissedTicksUrl FailedRunsUrl; do
+for queue in MissedTicksUrl FailedRunsUrl IngestDeadLettersUrl; do
     waiting=$(aws sqs get-queue-attributes --queue-url "$(output $queue)" --region "$region" --output text \
         --attribute-names ApproximateNumberOfMessages --query Attributes.ApproximateNumberOfMessages)
     check "$queue is empty" 0 "$waiting"
 done
+paused=$(aws scheduler list-schedules --region "$region" --state DISABLED --output text \
+    --query "length(Schedules[?contains(Target.Arn, ':function:$stack-')])")
+check "no schedule is paused" 0 "$paused"
+mapping=$(aws lambda list-event-source-mappings --region "$region" --output text --query 'EventSourceMappings[0].State' \
+    --event-source-arn "$(aws sqs get-queue-attributes --region "$region" --output text --attribute-names QueueArn \
+        --queue-url "$(output IngestQueueUrl)" --query Attributes.QueueArn)")
+check "ingest-invoice reads its queue" Enabled "$mapping"
 alarming=$(aws cloudwatch describe-alarms --region "$region" --alarm-name-prefix "$stack-" --state-value ALARM \
     --query 'length(MetricAlarms)' --output text)
 check "no alarm is on (the age of data takes an hour to settle)" 0 "$alarming"

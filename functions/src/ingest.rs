@@ -13,8 +13,9 @@ use serde::Deserialize;
 use shared::billing::{INGEST, ingest_at};
 use shared::config::{Purpose, WorkerConfig};
 use shared::runs::Tick;
-use shared::sync::RunOutcome;
+use shared::sync::{RunOutcome, Vitals};
 
+use crate::metrics;
 use crate::worker::{Shell, log, start, time_left};
 
 /// `{"invoice_uuid": "…"}`
@@ -71,6 +72,7 @@ async fn handle(shell: &Shell, message: &SqsMessage, context: &Context) -> bool 
         })
         .await;
     log(&report, request_id);
+    metrics::run(&report, &Vitals::default(), request_id);
     match report.outcome {
         // Busy: another delivery is at it. Should that one fail, its own message comes back.
         RunOutcome::Complete | RunOutcome::Incomplete | RunOutcome::Done | RunOutcome::Busy => true,

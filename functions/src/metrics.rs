@@ -39,6 +39,12 @@ pub(crate) fn start(function: &'static str, namespace: &str) {
         ("Deletions", "resources that became tombstones"),
         ("DoRequests", "requests sent to DigitalOcean"),
         ("DoRequestsLeft", "requests that the token has left this hour"),
+        ("InvoicesPending", "invoices that are not ingested yet"),
+        ("InvoicesQuarantined", "invoices that could not be read"),
+        (
+            "InvoicesMismatched",
+            "invoices whose lines do not add up to their amount",
+        ),
         ("AuthRejections", "requests refused for their token"),
     ] {
         describe_histogram!(name, Unit::Count, meaning);
@@ -59,7 +65,8 @@ pub(crate) fn run(report: &Report, vitals: &Vitals, request_id: &str) {
             .kinds
             .iter()
             .map(|kind| f64::from(count(&kind.outcome)))
-            .sum()
+            // Summing nothing would be a negative zero.
+            .fold(0.0, |sum, count| sum + count)
     };
     let is = |yes: bool| f64::from(u8::from(yes));
     let began = report.run_id.is_some();
@@ -75,6 +82,14 @@ pub(crate) fn run(report: &Report, vitals: &Vitals, request_id: &str) {
     }
     if let Some(left) = vitals.requests_left {
         histogram!("DoRequestsLeft").record(f64::from(left));
+    }
+    if let Some(pending) = vitals.invoices_pending {
+        histogram!("InvoicesPending").record(f64::from(pending));
+    }
+    // The running month is not closed, so it need not add up: only what `ingest-invoice` did is an invoice.
+    if let Some(invoice) = report.ledger.as_ref().and_then(|ledger| ledger.ingested.as_ref()) {
+        histogram!("InvoicesQuarantined").record(is(invoice.status == "quarantined"));
+        histogram!("InvoicesMismatched").record(is(invoice.reconciliation == Some("mismatch")));
     }
     if let Some(age) = vitals.age {
         histogram!("DataAge", "worker" => report.worker).record(age as f64);

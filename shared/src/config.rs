@@ -183,6 +183,23 @@ impl Environment {
     /// # Errors
     /// Names every missing or malformed variable.
     pub fn worker(mut self, purpose: Purpose) -> Result<WorkerConfig, ConfigError> {
+        if purpose == Purpose::Billing && self.get("INGEST_QUEUE_URL").is_none() {
+            self.problem("INGEST_QUEUE_URL must be set");
+        }
+        self.work(purpose)
+    }
+
+    /// The same for a person who does a worker's work: without a queue, whoever finds an invoice ingests it too.
+    ///
+    /// # Errors
+    /// Names every missing or malformed variable.
+    pub fn by_hand(self, purpose: Purpose) -> Result<WorkerConfig, ConfigError> {
+        let mut config = self.work(purpose)?;
+        config.ingest_queue = None;
+        Ok(config)
+    }
+
+    fn work(mut self, purpose: Purpose) -> Result<WorkerConfig, ConfigError> {
         let database = self.database();
         let base_url = self.base_url();
         let token = self.token(purpose);
@@ -194,9 +211,6 @@ impl Environment {
         let strike_spacing = self.seconds("STRIKE_SPACING_SECONDS", 600, 0..=86_400);
         let lease = self.seconds("LEASE_SECONDS", 30, 5..=900);
         let ingest_queue = self.ingest_queue();
-        if purpose == Purpose::Billing && self.get("INGEST_QUEUE_URL").is_none() {
-            self.problem("INGEST_QUEUE_URL must be set");
-        }
         match (database, base_url, token) {
             (Some(database), Some(base_url), Some(token)) if self.problems.is_empty() => Ok(WorkerConfig {
                 database,

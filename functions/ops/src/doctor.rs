@@ -1,7 +1,8 @@
 //! `ops doctor`: what is configured, reachable and allowed, a line for each thing, and what to do about what is not.
 //!
-//! Goes on after the first fault: the second one may be the cause of it. Asks DigitalOcean one question per token, whose
-//! account it opens. It changes nothing, and refuses to print a secret or any part of one: a token is known by its
+//! Goes on after the first fault: the second one may be the cause of it. Asks DigitalOcean whose account each token opens,
+//! and for one item of each listing that the token is for: what is refused is named with the scope that opens it, as in
+//! the runbook's table. It changes nothing, and refuses to print a secret or any part of one: a token is known by its
 //! fingerprint, as in `token_budgets`.
 
 use std::collections::BTreeMap;
@@ -11,9 +12,10 @@ use secrecy::ExposeSecret;
 use shared::auth::Verifier;
 use shared::config::{Environment, Purpose};
 use shared::database::{self, Examination, Pool};
-use shared::digitalocean::Client;
+use shared::digitalocean::{Client, Error, Session};
 use shared::inventory;
 use shared::secrets::Secrets;
+use shared::sync;
 
 use crate::End;
 
@@ -26,6 +28,8 @@ const LARGEST_SKEW: i64 = 5;
 #[derive(Default)]
 struct Findings {
     bad: usize,
+    /// Whether DigitalOcean's clock has been looked at: one answer is enough.
+    knows_their_time: bool,
 }
 
 impl Findings {
@@ -36,6 +40,20 @@ impl Findings {
     /// Worth a look, and no reason to stop.
     fn odd(&mut self, what: &str, said: impl AsRef<str>) {
         println!("odd   {what:<13} {}", said.as_ref());
+    }
+
+    /// DigitalOcean says what time it is to the second.
+    fn their_clock(&mut self, ours: DateTime<Utc>, theirs: DateTime<Utc>) {
+        if std::mem::replace(&mut self.knows_their_time, true) {
+            return;
+        }
+        let skew = (ours - theirs).num_seconds();
+        let said = format!("this machine is {skew} s ahead of DigitalOcean");
+        if skew.abs() > LARGEST_SKEW {
+            self.odd("clock", said);
+        } else {
+            self.good("clock", said);
+        }
     }
 
     fn bad(&mut self, what: &str, said: impl AsRef<str>) {
@@ -166,16 +184,9 @@ async fn look_at_tokens(findings: &mut Findings, secrets: &Secrets, pool: Option
     }
     for purpose in Purpose::ALL {
         let what = purpose.name();
-        let config = match Environment::process().worker(purpose) {
+        // Nobody needs a queue for a first look.
+        let config = match Environment::process().by_hand(purpose) {
             Ok(config) => config.digitalocean,
-            // Nobody needs a queue for a first look.
-            Err(error) if error.problems == ["INGEST_QUEUE_URL must be set"] => {
-                findings.odd(
-                    what,
-                    "INGEST_QUEUE_URL is not set: invoices are not looked at from here",
-                );
-                continue;
-            }
             Err(error) => {
                 findings.bad(what, error.to_string());
                 continue;
@@ -196,6 +207,7 @@ async fn look_at_tokens(findings: &mut Findings, secrets: &Secrets, pool: Option
         let fingerprint = session.fingerprint();
         if let Some(first) = asked.get(&fingerprint) {
             findings.good(what, format!("token {fingerprint}, the same as {first}'s"));
+            look_at_scopes(findings, &session, purpose).await;
             continue;
         }
         let account = session.account(now()).await.map_err(|error| error.to_string());
@@ -222,7 +234,41 @@ async fn look_at_tokens(findings: &mut Findings, secrets: &Secrets, pool: Option
             ),
             Err(error) => findings.bad(what, format!("token {fingerprint} at {host}: {error}")),
         }
+        if account.is_ok() {
+            look_at_scopes(findings, &session, purpose).await;
+        }
         asked.insert(fingerprint, what);
+    }
+}
+
+/// What this token may read of what its workers list. A kind that is left out on purpose stays unreadable and hurts
+/// nobody; a token that opens nothing of what it is for is a fault.
+async fn look_at_scopes(findings: &mut Findings, session: &Session, purpose: Purpose) {
+    let what = purpose.name();
+    let before = now();
+    let reach = sync::reach(session, purpose, before).await;
+    if let Some(theirs) = reach.their_time {
+        findings.their_clock(before, theirs);
+    }
+    let own = reach.refused.iter().filter(|refusal| !refusal.as_member).count();
+    for refusal in &reach.refused {
+        let listing = if refusal.as_member {
+            format!("members of the kind {}", refusal.what)
+        } else {
+            refusal.what.to_owned()
+        };
+        let said = match refusal.error {
+            Error::Unreadable(403) => format!("{listing}: 403, the token lacks the scope {}", refusal.scope),
+            ref error => format!("{listing}: {error}"),
+        };
+        if own == reach.asked {
+            findings.bad(what, said);
+        } else {
+            findings.odd(what, said);
+        }
+    }
+    if reach.asked > 0 && reach.refused.is_empty() {
+        findings.good(what, format!("reads all {} listings of its workers", reach.asked));
     }
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! ops migrate          apply the migrations that are missing
 //! ops sync KIND …      one run of the worker that keeps this kind (or of a worker by name, or of `all`)
+//! ops backfill         every invoice that is not ingested yet, without a queue
 //! ops doctor           what is configured, reachable and allowed, and what is not
 //! ops verify           whether the mirror is true to its own history
 //! ```
@@ -17,13 +18,16 @@
     reason = "a program for people: this is its way to talk"
 )]
 
+mod backfill;
 mod doctor;
 mod sync;
 mod verify;
 
 use std::process::ExitCode;
 
+use chrono::NaiveDate;
 use clap::{Parser, Subcommand};
+use shared::billing::Backfill;
 use shared::config::{DatabaseConfig, Environment};
 use shared::database;
 use shared::secrets::Secrets;
@@ -50,7 +54,19 @@ enum Command {
         /// Kinds (`droplet`), workers (`sync-droplets`), or `all`.
         #[arg(required = true, value_name = "KIND|WORKER|all")]
         what: Vec<String>,
-        /// Is refused: what a run would do is known only once it has been done under the mirror's lock.
+        /// Says what the run would do, and takes everything back: only its requests are counted.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Fetches every invoice that is not ingested yet, one after the other, into the ledger. Needs no queue.
+    Backfill {
+        /// The first month, such as 2014-01; without it all there are.
+        #[arg(long, value_name = "YYYY-MM", value_parser = backfill::month)]
+        from: Option<NaiveDate>,
+        /// Those that have been ingested, too.
+        #[arg(long)]
+        force: bool,
+        /// Says what there is to do and what it costs, and does nothing.
         #[arg(long)]
         dry_run: bool,
     },
@@ -96,11 +112,8 @@ fn main() -> ExitCode {
 async fn carry_out(command: Command) -> Result<End, Trouble> {
     match command {
         Command::Migrate => migrate().await,
-        Command::Sync { dry_run: true, .. } => {
-            eprintln!("ops: --dry-run is not offered: a plan is made and carried out in one transaction");
-            Ok(End::Refused)
-        }
-        Command::Sync { what, .. } => sync::run(&what).await,
+        Command::Sync { what, dry_run } => sync::run(&what, dry_run).await,
+        Command::Backfill { from, force, dry_run } => backfill::run(Backfill { from, dry_run, force }).await,
         Command::Doctor => Ok(doctor::look().await),
         Command::Verify => verify::run().await,
     }

@@ -2,7 +2,7 @@
 //!
 //! The run is the same in everything, lease and record included, so it may be started beside the deployed workers: of
 //! two at once, one says that the other is at work. It makes the bootstrap project too, unless `BOOTSTRAP_PROJECT` is
-//! set and empty.
+//! set and empty. A dry run is the same work, taken back at the end: it needs no lease and leaves nothing behind.
 
 use shared::config::Environment;
 use shared::database;
@@ -14,7 +14,7 @@ use shared::sync::{self, Job, Report, RunOutcome, Station, WORKERS, Worker};
 
 use crate::{End, Trouble, said};
 
-pub(crate) async fn run(what: &[String]) -> Result<End, Trouble> {
+pub(crate) async fn run(what: &[String], dry: bool) -> Result<End, Trouble> {
     let mut workers: Vec<&'static Worker> = Vec::new();
     for word in what {
         let found = named(word);
@@ -33,11 +33,21 @@ pub(crate) async fn run(what: &[String]) -> Result<End, Trouble> {
             }
         }
     }
+    let ledger = workers
+        .iter()
+        .find(|worker| matches!(worker.job, Job::Balance | Job::BillingHistory));
+    if let Some(worker) = ledger.filter(|_| dry) {
+        eprintln!(
+            "ops: {} keeps no kind; what a backfill would do: ops backfill --dry-run",
+            worker.name
+        );
+        return Ok(End::Refused);
+    }
     let mut end = End::Well;
     let secrets = Secrets::default();
     for worker in workers {
-        let report = one(worker, &secrets).await?;
-        tell(&report);
+        let report = one(worker, &secrets, dry).await?;
+        tell(&report, dry);
         if !matches!(report.outcome, RunOutcome::Complete) {
             end = End::Badly;
         }
@@ -58,18 +68,23 @@ fn named(word: &str) -> Vec<&'static Worker> {
     WORKERS.iter().filter(meant).copied().collect()
 }
 
-async fn one(worker: &'static Worker, secrets: &Secrets) -> Result<Report, Trouble> {
+async fn one(worker: &'static Worker, secrets: &Secrets, dry: bool) -> Result<Report, Trouble> {
     let config = Environment::process().worker(worker.purpose).map_err(said)?;
     let station = Station::set_up(config, secrets.clone()).await.map_err(said)?;
     database::check_schema(&station.pool).await.map_err(said)?;
     let now = database::now(&station.pool).await.map_err(said)?;
-    Ok(sync::run_at(&station, worker, Tick::default(), now, None).await)
+    Ok(if dry {
+        sync::rehearse_at(&station, worker, Tick::default(), now).await
+    } else {
+        sync::run_at(&station, worker, Tick::default(), now, None).await
+    })
 }
 
-fn tell(report: &Report) {
+fn tell(report: &Report, dry: bool) {
     println!(
-        "{}: {} in {} ms, {} requests",
+        "{}{}: {} in {} ms, {} requests",
         report.worker,
+        if dry { " (dry run: nothing is kept)" } else { "" },
         report.outcome.name(),
         report.elapsed_ms,
         report.requests

@@ -30,6 +30,7 @@ use serde::Serialize;
 
 pub use history::{Backfill, Plan};
 pub use ingest::{INGEST, Ingested, ingest_at};
+pub use outbox::waiting;
 pub use queue::{Queue, QueueError};
 
 pub(crate) use {balance::run as balance, history::run as history};

@@ -4,7 +4,10 @@
 //! At the end of every balance and history run, so that a message that got lost costs an hour. Sent first, noted
 //! after: dying in between sends one twice, and ingesting twice is the same as once.
 
+use chrono::NaiveDate;
+
 use super::{Queue, store};
+use crate::database::Pool;
 use crate::sync::{Failure, Upstream};
 
 /// Sends all that wait; answers how many messages the queue has taken.
@@ -22,4 +25,19 @@ pub(super) async fn send(upstream: &mut Upstream<'_>) -> Result<usize, Failure> 
         sent += taken.len();
     }
     Ok(sent)
+}
+
+/// The invoices that are not ingested yet, whether or not they have a message: from this month on, oldest first.
+///
+/// # Errors
+/// When the database cannot be used.
+pub async fn waiting(pool: &Pool, from: Option<NaiveDate>) -> Result<Vec<String>, super::Error> {
+    Ok(sqlx::query_scalar!(
+        "SELECT invoice_uuid FROM cloud_invoices
+         WHERE ingest_status = 'pending' AND NOT preview AND period >= coalesce($1, period)
+         ORDER BY period, invoice_uuid",
+        from
+    )
+    .fetch_all(pool)
+    .await?)
 }

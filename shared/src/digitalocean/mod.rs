@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -55,6 +55,8 @@ pub struct Answer {
     pub reset: Option<DateTime<Utc>>,
     /// DigitalOcean's name for this request, for their support.
     pub request_id: Option<String>,
+    /// What time it is there, to the second.
+    pub date: Option<DateTime<Utc>>,
 }
 
 /// Whose account a token opens.
@@ -267,6 +269,7 @@ impl Session {
                 remaining: remaining.and_then(|n| u32::try_from(n).ok()),
                 reset,
                 request_id: request_id(&headers),
+                date: date(&headers),
             }),
             StatusCode::OK | StatusCode::CREATED => Err(Error::Malformed("the answer is not JSON")),
             other => Err(refused(other, &headers, now)),
@@ -342,6 +345,11 @@ fn too_many(headers: &HeaderMap, reset: Option<DateTime<Utc>>, now: DateTime<Utc
         // A reset in the past is not to be believed.
         None => Error::Exhausted(reset.unwrap_or(now).max(now + TimeDelta::seconds(60))),
     }
+}
+
+fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    Some(DateTime::parse_from_rfc2822(text).ok()?.to_utc())
 }
 
 /// When the oldest counted request stops counting: within the hour, whatever the header says.

@@ -157,33 +157,39 @@ impl From<LockError> for Error {
 /// # Errors
 /// [`Error::OtherTeam`], before anything is written.
 pub async fn check_account(pool: &Pool, account: &Account, now: DateTime<Utc>) -> Result<(), Error> {
-    let stored = |pool| {
-        sqlx::query_scalar!(
-            "SELECT account_id FROM cloud_accounts WHERE provider = $1",
-            PROVIDER
-        )
-        .fetch_optional(pool)
-    };
-    let mut expected = stored(pool).await?;
-    if expected.is_none() {
-        sqlx::query!(
-            "INSERT INTO cloud_accounts (provider, account_id, name, first_seen_at) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (provider) DO NOTHING",
-            PROVIDER,
-            account.team_id,
-            account.team_name,
-            now
-        )
-        .execute(pool)
-        .await?;
-        expected = stored(pool).await?;
+    if compare_account(pool, account).await? {
+        return Ok(());
     }
-    match expected {
+    sqlx::query!(
+        "INSERT INTO cloud_accounts (provider, account_id, name, first_seen_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (provider) DO NOTHING",
+        PROVIDER,
+        account.team_id,
+        account.team_name,
+        now
+    )
+    .execute(pool)
+    .await?;
+    compare_account(pool, account).await.map(drop)
+}
+
+/// The same without remembering it; false: none is mirrored yet.
+///
+/// # Errors
+/// [`Error::OtherTeam`].
+pub async fn compare_account(pool: &Pool, account: &Account) -> Result<bool, Error> {
+    let stored = sqlx::query_scalar!(
+        "SELECT account_id FROM cloud_accounts WHERE provider = $1",
+        PROVIDER
+    )
+    .fetch_optional(pool)
+    .await?;
+    match stored {
         Some(expected) if expected != account.team_id => Err(Error::OtherTeam {
             found: account.team_id.clone(),
             expected,
         }),
-        _ => Ok(()),
+        stored => Ok(stored.is_some()),
     }
 }
 
@@ -248,7 +254,7 @@ pub async fn record(
     for batch in sightings.chunks(BATCH) {
         let mut door = enter(pool, actor, kind, begun_at).await?;
         upsert(&mut door, actor, kind, batch, now, outcome).await?;
-        door.commit().await?;
+        leave(door, actor).await?;
     }
     Ok(())
 }
@@ -266,7 +272,7 @@ pub async fn note_unlisted(
 ) -> Result<(), Error> {
     let mut door = enter(pool, actor, kind, begun_at).await?;
     apply::mark_doubtful(&mut door, kind, Verdict::Incomplete, reason, begun_at).await?;
-    door.commit().await?;
+    leave(door, actor).await?;
     Ok(())
 }
 
@@ -295,7 +301,7 @@ pub async fn reconcile(
         let (batch, rest) = sightings.split_at(BATCH);
         let mut door = enter(pool, actor, observation.kind, observation.begun_at).await?;
         upsert(&mut door, actor, observation.kind, batch, now, &mut outcome).await?;
-        door.commit().await?;
+        leave(door, actor).await?;
         sightings = rest;
     }
     let mut door = enter(pool, actor, observation.kind, observation.begun_at).await?;
@@ -325,7 +331,7 @@ pub async fn reconcile(
             .await?;
         }
     }
-    door.commit().await?;
+    leave(door, actor).await?;
     Ok(outcome)
 }
 
@@ -370,6 +376,16 @@ async fn enter(
         return Err(Error::Overtaken(kind.name));
     }
     Ok(door)
+}
+
+/// Ends what [`enter`] began: what was only a rehearsal is taken back.
+async fn leave(door: Transaction<'_, Postgres>, actor: Actor<'_>) -> Result<(), Error> {
+    if actor.lease.is_some_and(Lease::is_rehearsal) {
+        door.rollback().await?;
+    } else {
+        door.commit().await?;
+    }
+    Ok(())
 }
 
 async fn upsert(

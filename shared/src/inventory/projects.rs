@@ -12,7 +12,7 @@ use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
 use super::plan::{self, Change, Live, Population, change, instant};
-use super::{Actor, Error, Observation, Outcome, Proofs, apply, doubt, enter, stored};
+use super::{Actor, Error, Observation, Outcome, Proofs, apply, doubt, enter, leave, stored};
 use crate::database::Pool;
 use crate::kinds::project::PROJECT;
 use crate::kinds::{PROVIDER, Sighting};
@@ -96,7 +96,7 @@ pub async fn reconcile_projects(
             doubt(&mut door, &PROJECT, partial, observation.begun_at, &mut outcome).await?;
         }
     }
-    door.commit().await?;
+    leave(door, actor).await?;
     Ok(outcome)
 }
 

@@ -36,6 +36,7 @@ pub mod partner_attachment;
 mod placeholder;
 pub mod project;
 pub mod reserved_ipv6;
+mod scope;
 mod sighting;
 pub mod snapshot;
 pub mod spaces_bucket;
@@ -50,6 +51,7 @@ pub mod vpc_peering;
 
 pub use item::canonical;
 pub use placeholder::kind_named;
+pub use scope::scope_of;
 pub use sighting::{Sighting, Told};
 
 use crate::digitalocean::listing::Collection;

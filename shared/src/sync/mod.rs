@@ -7,6 +7,7 @@
 mod failure;
 mod kind;
 mod projects;
+mod reach;
 mod upstream;
 mod vitals;
 mod workers;
@@ -31,6 +32,7 @@ use crate::secrets::Secrets;
 pub(crate) use failure::Failure;
 pub(crate) use upstream::{Token, Upstream};
 
+pub use reach::{Reach, Refusal, reach};
 pub use vitals::{Vitals, vitals};
 pub use workers::*;
 
@@ -214,6 +216,30 @@ pub fn run_at<'a>(
             .boxed()
         },
     )
+    .boxed()
+}
+
+/// What a run of a worker would do now: the same listings, the same plan, written and taken back. It keeps nobody out,
+/// leaves no run on record, and makes no project; only the requests that it sends are counted, as everybody's are. What
+/// is to be read off something that is not there yet (whose a thing is, before its project is known) it cannot know.
+pub fn rehearse_at<'a>(
+    station: &'a Station,
+    worker: &'static Worker,
+    order: impl Into<Order>,
+    now: DateTime<Utc>,
+) -> BoxFuture<'a, Report> {
+    let order = order.into();
+    async move {
+        let clock = Clock::at(now);
+        let mut report = Report::of(worker.name, order.tick);
+        let mut upstream = Upstream::new(station, &clock, Lease::rehearsal(&clock), None);
+        if let Err(failure) = work(&mut upstream, worker, order, &mut report).await {
+            report.fail(&failure);
+        }
+        report.requests = upstream.requests();
+        report.do_request_id = upstream.last_request_id().map(str::to_owned);
+        report.closed(&clock)
+    }
     .boxed()
 }
 

@@ -32,14 +32,18 @@ pub(super) async fn sync(
             .iter()
             .any(|project| project.name.as_deref() == Some(name))
     {
-        match upstream.create_project(token, name).await {
-            Ok(_) => (sightings, whole) = list(upstream, token).await?,
-            Err(Failure::Upstream(error)) => {
-                report.notes.push(format!(
-                    "the project {name} is not there and could not be made: {error}"
-                ));
+        if upstream.lease().is_rehearsal() {
+            report.notes.push(format!("the project {name} would be made"));
+        } else {
+            match upstream.create_project(token, name).await {
+                Ok(_) => (sightings, whole) = list(upstream, token).await?,
+                Err(Failure::Upstream(error)) => {
+                    report.notes.push(format!(
+                        "the project {name} is not there and could not be made: {error}"
+                    ));
+                }
+                Err(failure) => return Err(failure),
             }
-            Err(failure) => return Err(failure),
         }
     }
     let mut proofs = Proofs::new();

@@ -130,7 +130,11 @@ impl<'a> Upstream<'a> {
                 Err(error) => self.again(&token, &mut attempt, error).await?,
             }
         };
-        inventory::check_account(&self.station.pool, &account, self.now()).await?;
+        if self.lease.is_rehearsal() {
+            inventory::compare_account(&self.station.pool, &account).await?;
+        } else {
+            inventory::check_account(&self.station.pool, &account, self.now()).await?;
+        }
         Ok(token)
     }
 

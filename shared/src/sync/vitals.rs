@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::{Job, Station, Worker};
+use crate::billing;
 use crate::inventory::{self, Age};
 use crate::kinds::project::PROJECT;
 use crate::runs::{self, budget};
@@ -20,6 +21,8 @@ pub struct Vitals {
     pub ages: Vec<Age>,
     /// Requests that its token has left this hour, by our own count.
     pub requests_left: Option<u32>,
+    /// Invoices that are not ingested yet; `None`: the worker has nothing to do with them.
+    pub invoices_pending: Option<u32>,
 }
 
 /// Takes them. Boxed, so that it is compiled here and not again in every binary.
@@ -39,10 +42,18 @@ pub fn vitals<'a>(station: &'a Station, worker: &'static Worker) -> BoxFuture<'a
             Ok(session) => budget::left(&station.pool, &session.fingerprint()).await.ok(),
             Err(_) => None,
         };
+        let invoices_pending = match worker.job {
+            Job::Balance | Job::BillingHistory => {
+                let waiting = billing::waiting(&station.pool, None).await.ok();
+                waiting.and_then(|invoices| u32::try_from(invoices.len()).ok())
+            }
+            Job::Kinds(_) | Job::Projects => None,
+        };
         Vitals {
             age,
             ages,
             requests_left,
+            invoices_pending,
         }
     }
     .boxed()

@@ -33,7 +33,16 @@ pub struct Moto {
 impl Moto {
     /// Installs it if need be, starts it on a free port and waits until it answers.
     pub async fn start(say: &dyn Fn(&str)) -> Result<Self, Failure> {
-        let bin = python::installed(&["moto"], say)?;
+        Self::start_from("moto", say).await
+    }
+
+    /// The one with CloudFormation, which wants a hundred packages more.
+    pub async fn start_whole(say: &dyn Fn(&str)) -> Result<Self, Failure> {
+        Self::start_from("aws-sam-cli", say).await
+    }
+
+    async fn start_from(group: &str, say: &dyn Fn(&str)) -> Result<Self, Failure> {
+        let bin = python::installed(&[group], say)?;
         let port = place::free_port()?;
         let log = place::local(&format!("moto-{port}.log"))?;
         let file = File::create(&log).doing(format!("make {}", log.display()))?;

@@ -17,6 +17,8 @@ pub mod python;
 #[cfg(feature = "stack")]
 pub mod aws;
 #[cfg(feature = "stack")]
+pub mod deployed;
+#[cfg(feature = "stack")]
 pub mod fuzz;
 #[cfg(feature = "stack")]
 pub mod http;

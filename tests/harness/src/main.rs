@@ -7,7 +7,7 @@
 //! harness deny                         licences, bans and sources, as deny.toml says
 //! harness fuzz [SEED …]                schemathesis against the local stack, as an operator, a tenant and nobody
 //! harness as-function FILE BINARY      become a function; what cargo runs functions through
-//! harness tools GROUP …                install groups of requirements.txt into .local/venv; print its bin folder
+//! harness tools GROUP …                install groups of requirements.txt into .local; print what PATH needs for them
 //! ```
 //!
 //! It prints one sentence and exits with 1 when it cannot do what was asked.
@@ -48,7 +48,7 @@ fn command() -> Result<ExitCode, Failure> {
         .doing("start")?;
     match words.as_slice() {
         ["deny"] => println!("{}", deny::check(&say)?),
-        ["tools", groups @ ..] => println!("{}", python::installed(groups, &say)?.display()),
+        ["tools", groups @ ..] => println!("{}", python::path(groups, &|line| eprintln!("{line}"))?),
         ["prepare"] => println!("{}", runtime.block_on(prepare::write(&say))?),
         ["prepare", "--check"] => println!("{}", runtime.block_on(prepare::check(&say))?),
         #[cfg(feature = "stack")]

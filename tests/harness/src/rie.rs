@@ -63,6 +63,17 @@ impl Rie {
         timeout: Duration,
     ) -> Result<Self, Failure> {
         let program = place::binary(binary)?;
+        Self::start_program(emulator, &program, binary, environment, timeout).await
+    }
+
+    /// The same with any program: what `sam build` has made, for one.
+    pub async fn start_program(
+        emulator: &Path,
+        program: &Path,
+        binary: &str,
+        environment: &[(String, String)],
+        timeout: Duration,
+    ) -> Result<Self, Failure> {
         let folder = tempfile::tempdir().doing("make a temporary folder")?;
         let (port, runtime_port) = (place::free_port()?, place::free_port()?);
         let file = |name: &str| File::create(folder.path().join(name)).doing("make a file for output");

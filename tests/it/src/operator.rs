@@ -2,6 +2,7 @@
 //!
 //! What it prints is its interface: each test reads it as a person would, and looks at the exit code as a script would.
 
+use std::collections::BTreeSet;
 use std::process::{Command, Output};
 
 use harness::place;
@@ -12,7 +13,7 @@ use simulator::{Scenario, Token};
 use crate::deployment::{Deployment, GUARDIAN, TOKEN, token};
 
 /// Runs `ops` with this environment and nothing inherited.
-async fn ops(environment: Vec<(String, String)>, arguments: &[&str]) -> (i32, String) {
+pub async fn ops(environment: Vec<(String, String)>, arguments: &[&str]) -> (i32, String) {
     let mut command = Command::new(place::binary("ops").unwrap());
     command.env_clear().envs(environment).args(arguments);
     let output: Output = tokio::task::spawn_blocking(move || command.output())
@@ -27,7 +28,7 @@ async fn ops(environment: Vec<(String, String)>, arguments: &[&str]) -> (i32, St
 }
 
 /// A worker's environment, as the operator has it.
-fn environment(deployment: &Deployment, changes: &[(&str, &str)]) -> Vec<(String, String)> {
+pub fn environment(deployment: &Deployment, changes: &[(&str, &str)]) -> Vec<(String, String)> {
     deployment.changed("sync-droplets", changes)
 }
 
@@ -91,7 +92,8 @@ async fn what_there_is_not_is_refused_by_name() {
     let deployment = Deployment::with(Scenario::Default).await;
     for (arguments, named) in [
         (["sync", "blimp"].as_slice(), "blimp"),
-        (&["sync", "droplet", "--dry-run"], "--dry-run"),
+        (&["sync", "sync-balance", "--dry-run"], "ops backfill --dry-run"),
+        (&["backfill", "--from", "January"], "2014-01"),
         (&["sync"], "KIND"),
         (&["conquer"], "conquer"),
     ] {
@@ -120,6 +122,9 @@ async fn the_doctor_sees_what_is_well() {
         ("roles", "arcadia_sync"),
         ("guards", "append-only"),
         ("clock", "ahead of the database"),
+        ("clock", "ahead of DigitalOcean"),
+        ("sync_fast", "reads all 2 listings"),
+        ("billing", "reads all 3 listings"),
         ("sync_fast", "opens team"),
         ("sync_full", "the same as sync_fast's"),
         ("metering", "the same as sync_fast's"),
@@ -127,8 +132,8 @@ async fn the_doctor_sees_what_is_well() {
     ] {
         let line = said
             .lines()
-            .find(|line| line.starts_with("ok ") && line.contains(what));
-        assert!(line.is_some_and(|line| line.contains(words)), "{what}: {said}");
+            .find(|line| line.starts_with("ok ") && line.contains(what) && line.contains(words));
+        assert!(line.is_some(), "{what}: {words}: {said}");
     }
     assert_eq!(
         deployment.count("SELECT count(*) FROM cloud_accounts").await,
@@ -283,4 +288,56 @@ async fn verify_refuses_to_praise_what_it_cannot_see() {
     .unwrap();
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("sees no rows"), "{said}");
+}
+
+/// A token that may only say whose it is: every scope that the account's own rules ask for is named, and no other.
+#[tokio::test]
+async fn the_doctor_names_each_scope_that_a_token_lacks_as_the_runbook_does() {
+    let deployment = Deployment::with(Scenario::Default).await;
+    deployment
+        .sim
+        .set_token(&Token::new("sync-0", TOKEN).scopes(["account:read"]));
+    let (code, said) = ops(environment(&deployment, &[]), &["doctor"]).await;
+    assert_eq!(code, 1, "{said}");
+    let named: BTreeSet<&str> = said
+        .lines()
+        .filter_map(|line| line.split("lacks the scope ").nth(1))
+        .collect();
+    let mut needed: BTreeSet<String> = BTreeSet::from(["billing:read".to_owned()]);
+    for collection in deployment.sim.collections() {
+        // The strictest of those that it takes comes first.
+        needed.insert(collection["scopes"][0].as_str().unwrap().to_owned());
+    }
+    assert_eq!(named, needed.iter().map(String::as_str).collect());
+    let runbook = std::fs::read_to_string(place::repository().join("docs/runbook.md")).unwrap();
+    for scope in named {
+        assert!(
+            runbook.contains(&format!("`{scope}`")),
+            "the runbook does not know {scope}"
+        );
+    }
+
+    // One that opens all but one listing is odd, and no fault: what is left out on purpose hurts nobody.
+    let some: Vec<&str> = needed
+        .iter()
+        .map(String::as_str)
+        .filter(|scope| *scope != "vpc:read")
+        .collect();
+    let some = some.into_iter().chain(["account:read", "function:read"]);
+    deployment
+        .sim
+        .set_token(&Token::new("sync-0", TOKEN).scopes(some));
+    let (code, said) = ops(environment(&deployment, &[]), &["doctor"]).await;
+    assert_eq!(code, 0, "{said}");
+    let odd: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains("lacks the scope"))
+        .collect();
+    assert!(
+        odd.len() == 1
+            && odd[0].starts_with("odd")
+            && odd[0].contains("sync_slow")
+            && odd[0].contains("vpc: 403"),
+        "{said}"
+    );
 }

@@ -1,10 +1,16 @@
-//! What `template.yaml` promises about every function, whichever comes next: held by a test, because nothing else would
+//! What `template.yaml` promises about everything in it, whichever comes next: held by a test, because nothing else would
 //! say that a new worker has no alarm, keeps its log for ever, or may read a secret that is not its own.
 //!
-//! Reads the template as YAML with its tags dropped (`!Ref Name` is `Name`), and the sample events beside it. The last
-//! test breaks each promise and sees it noticed.
+//! Reads the template as YAML with its tags dropped (`!Ref Name` is `Name`) and the sample events beside it. What a
+//! function may know and do is derived from what it is (`functions`); what it stands on is held to rules (`around`);
+//! and `mutations` takes the template apart piece by piece and sees each piece missed.
 
-use std::collections::BTreeSet;
+mod around;
+mod functions;
+mod mutations;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use harness::place;
 use shared::sync::WORKERS;
@@ -13,8 +19,13 @@ use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::deployment::{Deployment, event, report};
 
-fn text() -> String {
-    std::fs::read_to_string(place::repository().join("template.yaml")).unwrap()
+/// What there is to deploy.
+static BINARIES: LazyLock<BTreeSet<String>> = LazyLock::new(crate::binaries::binaries);
+
+/// What is deployed, as YAML.
+fn template() -> Yaml {
+    let text = std::fs::read_to_string(place::repository().join("template.yaml")).unwrap();
+    YamlLoader::load_from_str(&text).unwrap().remove(0)
 }
 
 fn at<'y>(yaml: &'y Yaml, path: &[&str]) -> &'y Yaml {
@@ -26,8 +37,15 @@ fn at<'y>(yaml: &'y Yaml, path: &[&str]) -> &'y Yaml {
     })
 }
 
-fn is_true(yaml: &Yaml) -> bool {
-    yaml.as_bool() == Some(true)
+/// The text there, or none.
+fn text<'y>(yaml: &'y Yaml, path: &[&str]) -> &'y str {
+    at(yaml, path).as_str().unwrap_or_default()
+}
+
+/// The names below, in their order.
+fn names(yaml: &Yaml) -> Vec<&str> {
+    let members = yaml.as_hash().into_iter().flat_map(|members| members.keys());
+    members.filter_map(Yaml::as_str).collect()
 }
 
 /// Every scalar below, for looking what is mentioned at all.
@@ -43,248 +61,80 @@ fn words(yaml: &Yaml, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Every promise that this text breaks.
-fn faults(text: &str) -> Vec<String> {
-    let documents = YamlLoader::load_from_str(text).unwrap();
-    let template = &documents[0];
-    let resources = at(template, &["Resources"]).as_hash().unwrap();
+/// The texts of a list.
+fn list(yaml: &Yaml) -> BTreeSet<&str> {
+    let items = yaml.as_vec().into_iter().flatten();
+    items.filter_map(Yaml::as_str).collect()
+}
+
+/// Every promise that this template breaks, each with the name of what breaks it.
+fn faults(template: &Yaml) -> Vec<String> {
     let mut faults = Vec::new();
-    let resource = |name: &str| at(at(template, &["Resources"]), &[name]);
-    for (name, one) in resources {
-        let (name, properties) = (name.as_str().unwrap(), at(one, &["Properties"]));
+    around::whole(template, &mut faults);
+    let resources = at(template, &["Resources"]);
+    let mut deployed = BTreeMap::new();
+    for name in names(resources) {
+        let resource = at(resources, &[name]);
         let mut broken = |what: &str| faults.push(format!("{name}: {what}"));
-        match at(one, &["Type"]).as_str().unwrap() {
+        match text(resource, &["Type"]) {
             "AWS::Serverless::Function" => {
-                let binary = at(one, &["Metadata", "BuildProperties", "Binary"])
-                    .as_str()
-                    .unwrap_or("");
-                let group = at(properties, &["LoggingConfig", "LogGroup"])
-                    .as_str()
-                    .unwrap_or("");
-                if group != format!("{name}Logs")
-                    || at(resource(group), &["Properties", "RetentionInDays"]).is_badvalue()
-                {
-                    broken("no log group of its own with a retention");
-                }
-                let mut mentioned = BTreeSet::new();
-                words(at(properties, &["Policies"]), &mut mentioned);
-                if mentioned.iter().any(|word| word.contains('*')) || !at(properties, &["Role"]).is_badvalue()
-                {
-                    broken("rights on more than it names");
-                }
-                words(at(properties, &["Environment"]), &mut mentioned);
-                let knows = |what: &str| mentioned.iter().any(|word| word.contains(what));
-                if knows("Guardian") != (binary == "api") {
-                    broken("the token secret is the API's alone");
-                }
-                if knows("MigrateDatabaseSecretArn") != (binary == "migrate") {
-                    broken("the owner's login is migrate's alone");
-                }
-                if knows("DoToken") && matches!(binary, "api" | "migrate") {
-                    broken("a DigitalOcean token where none is used");
-                }
-                if WORKERS.iter().any(|worker| worker.name == binary) {
-                    worker(properties, template, binary, &mut broken);
-                }
+                *deployed
+                    .entry(functions::binary(resource).to_owned())
+                    .or_insert(0) += 1;
+                functions::one(name, resource, template, &mut broken);
             }
-            "AWS::SQS::Queue" => {
-                if !is_true(at(properties, &["SqsManagedSseEnabled"])) {
-                    broken("not encrypted");
-                }
-                let mut guarded = BTreeSet::new();
-                for (_, policy) in resources
-                    .iter()
-                    .filter(|(_, one)| at(one, &["Type"]).as_str() == Some("AWS::SQS::QueuePolicy"))
-                {
-                    words(policy, &mut guarded);
-                }
-                if !guarded.contains(name) || !guarded.contains("aws:SecureTransport") {
-                    broken("can be reached without TLS");
-                }
-            }
-            "AWS::Serverless::HttpApi" => {
-                if at(properties, &["AccessLogSettings", "DestinationArn"]).is_badvalue() {
-                    broken("no access log");
-                }
-                if at(properties, &["DefaultRouteSettings", "ThrottlingRateLimit"]).is_badvalue() {
-                    broken("no throttling");
-                }
-                if !at(properties, &["CorsConfiguration"]).is_badvalue() {
-                    broken("CORS is the function's own");
-                }
-            }
-            "AWS::CloudWatch::Alarm"
-                if at(one, &["Condition"]).as_str() != Some("HasAlarms")
-                    || at(properties, &["AlarmActions"]).is_badvalue() =>
-            {
-                broken("tells nobody, or cannot be switched off");
-            }
-            _ => {}
+            "AWS::SQS::Queue" => around::queue(name, resource, template, &mut broken),
+            "AWS::SQS::QueuePolicy" => around::queue_policy(resource, &mut broken),
+            "AWS::Serverless::HttpApi" => around::gateway(resource, &mut broken),
+            "AWS::Logs::LogGroup" => around::log_group(name, resource, template, &mut broken),
+            "AWS::Logs::QueryDefinition" => around::query(resource, template, &mut broken),
+            "AWS::SNS::Topic" => around::topic(resource, &mut broken),
+            "AWS::CloudWatch::Alarm" => around::alarm(resource, template, &mut broken),
+            "AWS::CloudWatch::Dashboard" => around::dashboard(resource, template, &mut broken),
+            _ => broken("a thing that no promise covers"),
+        }
+    }
+    for binary in BINARIES.iter() {
+        if deployed.get(binary) != Some(&1) {
+            faults.push(format!("{binary}: is not deployed once"));
         }
     }
     faults
 }
 
-/// A scheduled worker: its ticks do not pile up, its failures go somewhere, and its silence is noticed.
-fn worker(properties: &Yaml, template: &Yaml, binary: &str, broken: &mut dyn FnMut(&str)) {
-    let invoke = at(properties, &["EventInvokeConfig"]);
-    if at(invoke, &["DestinationConfig", "OnFailure", "Destination"]).as_str() != Some("FailedRuns.Arn") {
-        broken("failed runs are lost");
-    }
-    let schedules = at(properties, &["Events"]).as_hash().unwrap();
-    for schedule in schedules.values().map(|event| at(event, &["Properties"])) {
-        let input: serde_json::Value =
-            serde_json::from_str(at(schedule, &["Input"]).as_str().unwrap()).unwrap();
-        let most = input["max_age_seconds"].as_i64();
-        if most.is_none() || at(invoke, &["MaximumEventAgeInSeconds"]).as_i64() != most {
-            broken("a tick may be older than its run takes it for");
-        }
-        if event(&format!("{binary}.json"))["max_age_seconds"].as_i64() != most {
-            broken("its sample event is another one");
-        }
-        let age = at(schedule, &["RetryPolicy", "MaximumEventAgeInSeconds"]).as_i64();
-        if !age.is_some_and(|age| (60..=900).contains(&age)) {
-            broken("an outage would replay hours of ticks");
-        }
-        if at(schedule, &["DeadLetterConfig", "Arn"]).as_str() != Some("MissedTicks.Arn") {
-            broken("missed ticks are lost");
-        }
-        if at(schedule, &["ScheduleExpressionTimezone"]).as_str() != Some("UTC") {
-            broken("not on UTC");
-        }
-        if !is_true(at(schedule, &["OmitName"])) {
-            broken("its schedule has the same name in every deployment of an account");
-        }
-        if at(schedule, &["State"]).as_str() != Some("Schedules") {
-            broken("cannot be paused");
-        }
-    }
-    let alarms = at(template, &["Resources"]).as_hash().unwrap().values();
-    let watched = alarms.map(|one| at(one, &["Properties"])).any(|alarm| {
-        at(alarm, &["MetricName"]).as_str() == Some("DataAge")
-            && at(&at(alarm, &["Dimensions"])[0], &["Value"]).as_str() == Some(binary)
-            && at(alarm, &["TreatMissingData"]).as_str() == Some("breaching")
-    });
-    if !watched {
-        broken("nobody is told when its picture is old, or when it says nothing");
-    }
-}
-
 #[test]
 fn the_template_keeps_its_promises() {
-    assert_eq!(faults(&text()), Vec::<String>::new());
+    assert_eq!(faults(&template()), Vec::<String>::new());
+}
+
+/// Everything that tells people what to type.
+fn documents() -> String {
+    let read = |path: &str| std::fs::read_to_string(place::repository().join(path)).unwrap();
+    read("scripts/smoke.sh") + &read("docs/runbook.md") + &read("README.md")
+}
+
+/// The words that follow this one.
+fn after(said: &str, before: &str) -> BTreeSet<String> {
+    let found = said.split(before).skip(1).map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric());
+        rest.split_at(end.unwrap_or(rest.len())).0.to_owned()
+    });
+    found.filter(|name| !name.is_empty()).collect()
 }
 
 #[test]
-fn what_is_pasted_from_the_outputs_is_there() {
-    let documents = YamlLoader::load_from_str(&text()).unwrap();
-    let script = std::fs::read_to_string(place::repository().join("scripts/smoke.sh")).unwrap();
-    for output in [
-        "ApiUrl",
-        "MigrateFunction",
-        "ProjectsFunction",
-        "MissedTicksUrl",
-        "FailedRunsUrl",
-    ] {
+fn what_is_pasted_is_there_and_what_is_there_is_pasted() {
+    let (template, said) = (template(), documents());
+    for resource in after(&said, "$(fn ") {
         assert!(
-            !at(&documents[0], &["Outputs", output, "Value"]).is_badvalue(),
-            "{output}"
-        );
-        assert!(
-            output == "MigrateFunction" || script.contains(output),
-            "{output} is not looked at"
+            !at(&template, &["Resources", &resource]).is_badvalue(),
+            "{resource} is pasted somewhere, and no resource"
         );
     }
-}
-
-#[test]
-fn each_broken_promise_is_noticed() {
-    let text = text();
-    for (from, to, said) in [
-        (
-            "LogGroup: !Ref SyncAppsLogs",
-            "LogGroup: !Ref SyncVolumesLogs",
-            "SyncApps: no log group",
-        ),
-        (
-            "{ SecretArn: !Ref GuardianSecretArn }",
-            "{ SecretArn: \"*\" }",
-            "Api: rights",
-        ),
-        (
-            "DATABASE_SECRET_ARN: !Ref ApiDatabaseSecretArn",
-            "DATABASE_SECRET_ARN: !Ref MigrateDatabaseSecretArn",
-            "Api: the owner's",
-        ),
-        (
-            "CORS_ALLOW_ORIGINS: !Ref",
-            "DO_TOKEN_SECRET_ARN: !Ref DoTokenSecretArn\n          CORS_ALLOW_ORIGINS: !Ref",
-            "Api: a DigitalOcean token",
-        ),
-        (
-            "BOOTSTRAP_PROJECT: !Ref",
-            "GUARDIAN_SECRET_ARN: !Ref GuardianSecretArn\n          BOOTSTRAP_PROJECT: !Ref",
-            "the token secret",
-        ),
-        (
-            "Destination: !GetAtt FailedRuns.Arn",
-            "Destination: !GetAtt MissedTicks.Arn",
-            "failed runs are lost",
-        ),
-        (
-            "{ Arn: !GetAtt MissedTicks.Arn }",
-            "{ Arn: !GetAtt FailedRuns.Arn }",
-            "missed ticks are lost",
-        ),
-        (
-            "\"max_age_seconds\": 60}",
-            "\"max_age_seconds\": 6000}",
-            "SyncDroplets: a tick may be older",
-        ),
-        ("State: !Ref Schedules", "State: ENABLED", "cannot be paused"),
-        (
-            "OmitName: true",
-            "OmitName: false",
-            "the same name in every deployment",
-        ),
-        (
-            "ScheduleExpressionTimezone: UTC",
-            "ScheduleExpressionTimezone: Europe/Berlin",
-            "not on UTC",
-        ),
-        (
-            "RetryPolicy: { MaximumEventAgeInSeconds: 300",
-            "RetryPolicy: { MaximumEventAgeInSeconds: 86400",
-            "replay hours",
-        ),
-        (
-            "TreatMissingData: breaching",
-            "TreatMissingData: ignore",
-            "nobody is told",
-        ),
-        (
-            "SqsManagedSseEnabled: true",
-            "SqsManagedSseEnabled: false",
-            "not encrypted",
-        ),
-        ("aws:SecureTransport", "aws:MultiFactorAuthPresent", "without TLS"),
-        ("ThrottlingRateLimit:", "ThrottlingLimitRate:", "no throttling"),
-        (
-            "      FailOnWarnings: true",
-            "      CorsConfiguration: true",
-            "CORS",
-        ),
-        (
-            "    Condition: HasAlarms\n    Properties:\n      AlarmDescription",
-            "    Properties:\n      AlarmDescription",
-            "cannot be switched off",
-        ),
-    ] {
-        assert!(text.contains(from), "{from}");
-        let found = faults(&text.replacen(from, to, 1));
+    for output in names(at(&template, &["Outputs"])) {
         assert!(
-            found.iter().any(|fault| fault.contains(said)),
-            "{from} -> {to}: {found:?}"
+            said.contains(output),
+            "{output} is an output that no command uses"
         );
     }
 }

@@ -117,12 +117,7 @@ impl Template {
         let template = Self {
             cluster: Cluster::attach(server.url(), &name),
         };
-        let database = with_database(server.url(), &name)?;
-        let options = PgConnectOptions::from_str(&as_login(&database, OWNER)?);
-        let options = options.doing("read the template's URL")?;
-        shared::database::migrate(&options)
-            .await
-            .doing("migrate the template database")?;
+        migrate(&as_login(&with_database(server.url(), &name)?, OWNER)?).await?;
         let closed = format!("ALTER DATABASE {name} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false");
         execute(server.url(), &closed).await?;
         Ok(template)
@@ -132,6 +127,30 @@ impl Template {
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
     }
+}
+
+/// By this version's migrations, or by another version's `ops`: whether our code suits its schema (`make upgrade`).
+#[cfg(feature = "stack")]
+async fn migrate(url: &str) -> Result<(), Failure> {
+    let Some(program) = crate::place::variable("ARCADIA_MIGRATE") else {
+        let options = PgConnectOptions::from_str(url).doing("read the template's URL")?;
+        shared::database::migrate(&options)
+            .await
+            .doing("migrate the template database")?;
+        return Ok(());
+    };
+    let mut command = std::process::Command::new(&program);
+    crate::place::forget_accounts(&mut command);
+    let migrated = command.arg("migrate").env("DATABASE_URL", url).output();
+    let migrated = migrated.doing(format!("run {program}"))?;
+    if migrated.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&migrated.stderr);
+    Err(Failure::new(format!(
+        "{program} migrate: {}",
+        crate::python::last_line(&said)
+    )))
 }
 
 impl Drop for Template {
