@@ -47,6 +47,7 @@ mod outage;
 mod overlap;
 mod owner;
 mod past;
+mod plans;
 mod projects;
 mod questions;
 mod roles;
