@@ -26,8 +26,10 @@ test: bins ## every test, as CI runs them; TEST=name for some of them
 prove: bins ## the long proofs, with their seeds printed
 	@ARCADIA_PROVE=1 exec $(HARNESS) with-services -- cargo test --workspace --no-fail-fast --lib --test "*" -- --ignored --nocapture prove
 
-bench: bins ## measurements, on services of their own
-	@exec $(HARNESS) with-services -- cargo bench --package it
+# Both at once, so that they are compiled with the same features: once. Without link-time optimisation: see Cargo.toml.
+bench: bins ## measurements, with tables for docs/performance.md; ONLY="sync api" REPS=5 DROPLETS="1000 10000"
+	cargo build --profile bench --package functions --package bench --bins --benches
+	@exec $(HARNESS) with-services --durable -- cargo bench --package functions --package bench --bench bench -- "only=$(ONLY)" "reps=$(REPS)" "droplets=$(DROPLETS)" "latencies=$(LATENCIES)"
 
 check: bins ## formatting, lints, bans and licences, prepared queries, the template
 	cargo fmt --all --check

@@ -28,5 +28,6 @@ pub mod services;
 pub mod stack;
 #[cfg(feature = "stack")]
 pub mod tokens;
+pub mod usage;
 #[cfg(feature = "stack")]
 pub mod with_services;

@@ -26,6 +26,7 @@ use uuid::Uuid;
 use crate::failure::{Doing, Failure};
 use crate::place;
 use crate::process::{Group, Signal};
+use crate::usage::Usage;
 
 /// What became of an invocation.
 #[derive(Debug, Clone, PartialEq)]
@@ -216,6 +217,11 @@ impl Sandbox {
             .lock()
             .map(|process| process.pid())
             .unwrap_or_default()
+    }
+
+    /// What the process has used since it was started; `None` once it has ended.
+    pub fn usage(&self) -> Option<Usage> {
+        Usage::of(self.pid())
     }
 
     /// What it has written to standard output so far.

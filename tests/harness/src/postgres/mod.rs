@@ -13,4 +13,4 @@ mod unprivileged;
 pub use binaries::{Found, find};
 pub(crate) use cluster::make_logins;
 pub use cluster::{Cluster, Database, ROLES, Template};
-pub use server::{PASSWORD, Server};
+pub use server::{Durability, PASSWORD, Server};
