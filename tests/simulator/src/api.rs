@@ -159,7 +159,13 @@ impl Request<'_> {
                 self.need(&["project:read"])?;
                 let rows = self.member_rows(world, &project, &Map::new());
                 let (whole, rows) = (|item: &Arc<Item>| item.bytes.clone(), Cow::Owned(rows));
-                let answer = self.envelope(("resources", "urn"), Paging::Paged, rows, Vec::new(), &whole)?;
+                let answer = self.envelope(
+                    ("resources", "urn"),
+                    Paging::Paged,
+                    (rows, None),
+                    Vec::new(),
+                    &whole,
+                )?;
                 effects::afterwards(self.kind, world, &Listed::Members(project));
                 Ok(answer)
             }
@@ -177,12 +183,14 @@ impl Request<'_> {
 
     fn billing(&self, world: &mut World, path: &[String]) -> Result<Answer, Problem> {
         self.need(&["billing:read"])?;
-        match world.ledger.answer(path, self.call.window()?)? {
+        let mut window = self.call.window()?;
+        window.page = effects::shown_page(self.kind, window.page);
+        match world.ledger.answer(path, window)? {
             Billed::Whole(answer) => Ok(answer),
             Billed::List(list) => {
                 let (whole, rows) = (|item: &Arc<Item>| item.bytes.clone(), Cow::Owned(list.rows));
                 let keys = (list.root, list.id_field);
-                self.envelope(keys, Paging::Paged, rows, list.beside, &whole)
+                self.envelope(keys, Paging::Paged, (rows, list.all), list.beside, &whole)
             }
         }
     }
@@ -228,7 +236,7 @@ impl Request<'_> {
         let root = address.map_or(definition.root.as_str(), |address| address.root.as_str());
         let shown = Shown::of(collection, self.eyes(world, Some(self.call)));
         let keys = (root, definition.id.field.as_str());
-        self.envelope(keys, definition.paging, rows, Vec::new(), &|item| {
+        self.envelope(keys, definition.paging, (rows, None), Vec::new(), &|item| {
             shown.bytes(item)
         })
     }
@@ -237,7 +245,8 @@ impl Request<'_> {
         &self,
         (root, id_field): (&str, &str),
         paging: Paging,
-        rows: Cow<'_, [Arc<Item>]>,
+        // Every row; or those of the asked page, and how many there are in all.
+        (rows, all): (Cow<'_, [Arc<Item>]>, Option<u64>),
         more: Vec<(&'static str, Value)>,
         shown: &dyn Fn(&Arc<Item>) -> Bytes,
     ) -> Result<Answer, Problem> {
@@ -247,15 +256,23 @@ impl Request<'_> {
         } else {
             Window::default()
         };
+        let given = rows.len();
         let rows = effects::rows(self.kind, rows, self.number);
-        let total = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        let missing = u64::try_from(given.saturating_sub(rows.len())).unwrap_or(0);
+        let total = match all {
+            Some(_) if rows.is_empty() && given > 0 => 0,
+            Some(all) => all.saturating_sub(missing),
+            None => u64::try_from(rows.len()).unwrap_or(u64::MAX),
+        };
         let last = if paged {
             total.div_ceil(window.per_page).max(1)
         } else {
             1
         };
         let shown_page = effects::shown_page(self.kind, window.page);
-        let (skip, take) = if paged {
+        let (skip, take) = if all.is_some() {
+            (0, window.per_page)
+        } else if paged {
             ((shown_page - 1).saturating_mul(window.per_page), window.per_page)
         } else {
             (0, total)

@@ -126,7 +126,7 @@ struct Invoice {
 
 impl Invoice {
     fn total(&self) -> Money {
-        let bulk = self.bulk.map_or(Money(0), |bulk| bulk.total());
+        let bulk = self.bulk.as_ref().map_or(Money(0), Bulk::total);
         let lines: Money = self.lines.iter().map(|line| line.amount).sum();
         self.amount.unwrap_or(lines + bulk).cents()
     }

@@ -27,6 +27,8 @@ pub struct Paged {
     pub root: &'static str,
     pub id_field: &'static str,
     pub rows: Vec<Arc<Item>>,
+    /// How many there are in all, where `rows` are the asked page's alone: a million are not made for each page.
+    pub all: Option<u64>,
     pub beside: Vec<(&'static str, Value)>,
 }
 
@@ -56,6 +58,7 @@ impl Ledger {
                 root: "billing_history",
                 id_field: "date",
                 rows: loose(self.history.iter().rev().map(Entry::json)),
+                all: None,
                 beside: Vec::new(),
             }),
             ["invoices"] => {
@@ -73,19 +76,21 @@ impl Ledger {
                     root: "invoices",
                     id_field: "invoice_uuid",
                     rows: loose(headers),
+                    all: None,
                     beside: preview.into_iter().collect(),
                 })
             }
             ["invoices", uuid] => {
                 let invoice = self.find(uuid)?;
-                let mut rows = loose(invoice.lines.iter().map(Line::json));
-                let before = rows.len();
-                let bulk = invoice.bulk.into_iter();
-                rows.extend(bulk.flat_map(|bulk| shown_of(bulk, before, window)));
+                let (rows, all) = match &invoice.bulk {
+                    None => (loose(invoice.lines.iter().map(Line::json)), None),
+                    Some(bulk) => page_of(&invoice.lines, bulk, window),
+                };
                 Billed::List(Paged {
                     root: "invoice_items",
                     id_field: "description",
                     rows,
+                    all,
                     beside: Vec::new(),
                 })
             }
@@ -117,19 +122,17 @@ impl Ledger {
     }
 }
 
-/// The rows of a bulk invoice: those of this page, and one stand-in for all others, which nobody sees.
-fn shown_of(bulk: Bulk, before: usize, window: Window) -> impl Iterator<Item = Arc<Item>> {
-    let nobody = Item::loose(String::new(), Bytes::from_static(b"{}"));
-    let before = u64::try_from(before).unwrap_or(0);
+/// The rows of one page of a bulk invoice, and how many there are on all pages.
+fn page_of(lines: &[Line], bulk: &Bulk, window: Window) -> (Vec<Arc<Item>>, Option<u64>) {
+    let before = u64::try_from(lines.len()).unwrap_or(0);
+    let all = before + bulk.lines;
     let first = (window.page - 1).saturating_mul(window.per_page);
-    (0..bulk.lines).map(move |number| {
-        let at = before + number;
-        if (first..first.saturating_add(window.per_page)).contains(&at) {
-            Item::loose(String::new(), Bytes::from(bulk.line(number).json().to_string()))
-        } else {
-            Arc::clone(&nobody)
-        }
-    })
+    let last = first.saturating_add(window.per_page).min(all);
+    let line = |at: u64| {
+        let own = usize::try_from(at).ok().and_then(|at| lines.get(at));
+        own.map_or_else(|| bulk.line(at - before).json(), Line::json)
+    };
+    (loose((first..last).map(line)), Some(all))
 }
 
 fn loose(rows: impl Iterator<Item = Value>) -> Vec<Arc<Item>> {
@@ -195,8 +198,9 @@ impl Invoice {
         let own: String = std::iter::once(csv::header(&self.format)).chain(rows).collect();
         let text = self.file.clone().unwrap_or(own);
         let mut answer = Answer::typed(200, "text/csv", text);
-        if let (Some(bulk), None) = (self.bulk, &self.file) {
+        if let (Some(bulk), None) = (&self.bulk, &self.file) {
             let (format, beginning) = (self.format.clone(), std::mem::take(&mut answer.body));
+            let bulk = bulk.clone();
             let piece = move |number: u64| match number {
                 0 => Some(beginning.clone()),
                 number => csv::piece(&format, &bulk, number),
@@ -222,13 +226,13 @@ impl Invoice {
                 None => products.push((&line.product, line.amount, 1)),
             }
         }
-        if let Some(bulk) = self.bulk {
+        if let Some(bulk) = &self.bulk {
             products.push(("Droplets", bulk.total(), bulk.lines));
         }
         let items = products.iter().map(|(name, amount, count)| {
             json!({"name": name, "amount": amount.cents().text(), "count": count.to_string()})
         });
-        let bulk = self.bulk.map_or(Money(0), |bulk| bulk.total());
+        let bulk = self.bulk.as_ref().map_or(Money(0), Bulk::total);
         let mut summary = json!({
             "invoice_uuid": self.uuid, "invoice_id": self.id, "billing_period": self.period,
             "amount": self.total().text(),

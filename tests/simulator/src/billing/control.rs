@@ -28,6 +28,8 @@ struct Asked {
     items: Option<Vec<Line>>,
     /// How many lines to make up.
     lines: Option<u64>,
+    /// Those lines are of the account's droplets, one after the other and again from the first; else of nobody's.
+    of_droplets: bool,
     format: Format,
     old_names: bool,
     tax: Option<(i64, String)>,
@@ -76,8 +78,8 @@ impl World {
         let ledger = &self.ledger;
         let shown = |invoice: &Invoice| {
             let mut header = invoice.header();
-            let count =
-                u64::try_from(invoice.lines.len()).unwrap_or(0) + invoice.bulk.map_or(0, |bulk| bulk.lines);
+            let count = u64::try_from(invoice.lines.len()).unwrap_or(0)
+                + invoice.bulk.as_ref().map_or(0, |bulk| bulk.lines);
             header.insert("lines".to_owned(), Value::from(count));
             header.insert("issued_at".to_owned(), Value::from(invoice.issued_at.as_str()));
             Value::Object(header)
@@ -110,14 +112,23 @@ impl World {
         let estate = Estate::of(self);
         let before = std::mem::replace(&mut self.ledger.estate, estate);
         let mut invoice = self.ledger.invoice(&month, span);
-        self.ledger.estate = before;
+        let estate = std::mem::replace(&mut self.ledger.estate, before);
         if asked.items.is_some() || asked.lines.is_some() {
             invoice.lines = asked.items.unwrap_or_default();
+        }
+        let droplets = if asked.of_droplets {
+            estate.droplets()
+        } else {
+            Vec::new()
+        };
+        if asked.of_droplets && droplets.is_empty() {
+            return Err(Problem::unprocessable("the account has no droplets"));
         }
         invoice.bulk = asked.lines.map(|lines| Bulk {
             lines,
             from: span.month.0,
             to: span.month.1,
+            droplets: droplets.into(),
         });
         (invoice.amount, invoice.file, invoice.unlisted) = (asked.amount, asked.csv, asked.unlisted);
         if let Some(at) = asked.issued_at {

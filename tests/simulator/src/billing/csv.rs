@@ -4,7 +4,7 @@
 //! some leave out a row's trailing blanks. Written once per request; a bulk invoice is written in pieces
 //! while it is sent, so that a million lines need no memory. It refuses to know what a line means.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 use axum::body::Bytes;
 use chrono::DateTime;
@@ -125,13 +125,15 @@ pub fn piece(format: &Format, bulk: &Bulk, number: u64) -> Option<Bytes> {
     (first < bulk.lines).then(|| Bytes::from(rows))
 }
 
-/// Any number of lines of droplets that were there all month.
-#[derive(Clone, Copy, Debug)]
+/// Any number of lines of droplets.
+#[derive(Clone, Debug)]
 pub struct Bulk {
     pub lines: u64,
     /// The billed month's first instant, and the next one's.
     pub from: i64,
     pub to: i64,
+    /// Whose they are: id, name and project. None: of droplets that were there all month, and that nobody has.
+    pub droplets: Arc<[(String, String, String)]>,
 }
 
 const SIZES: [(&str, i64); 4] = [
@@ -145,18 +147,48 @@ impl Bulk {
     pub fn line(&self, number: u64) -> Line {
         let at = usize::try_from(number % 4).unwrap_or(0);
         let (size, price) = SIZES.get(at).copied().unwrap_or(("s-1vcpu-1gb", 60_000));
+        let (from, to) = self.time(number);
+        let (id, name, project) = self.droplet(number);
         Line {
             product: "Droplets".to_owned(),
-            description: format!("web-{:07} ({size})", number + 1),
-            hours: Some((self.to - self.from) / 3600),
-            start: Some(self.from),
-            end: Some(self.to),
+            description: format!("{name} ({size})"),
+            hours: Some((to - from) / 3600),
+            start: Some(from),
+            end: Some(to),
             amount: Money(price),
-            project: format!("Customer {:04}", number % 200 + 1),
+            project,
             category: "iaas".to_owned(),
-            resource_id: Some((500_000_000 + number).to_string()),
+            resource_id: Some(id),
             ..Line::default()
         }
+    }
+
+    fn droplet(&self, number: u64) -> (String, String, String) {
+        let count = u64::try_from(self.droplets.len()).unwrap_or(0);
+        let at = number.checked_rem(count).and_then(|at| usize::try_from(at).ok());
+        let there = at.and_then(|at| self.droplets.get(at)).cloned();
+        there.unwrap_or_else(|| {
+            (
+                (500_000_000 + number).to_string(),
+                format!("web-{:07}", number + 1),
+                format!("Customer {:04}", number % 200 + 1),
+            )
+        })
+    }
+
+    /// Each time a droplet comes round again it is charged for the next part of the month: nothing is charged twice.
+    fn time(&self, number: u64) -> (i64, i64) {
+        let count = u64::try_from(self.droplets.len()).unwrap_or(0);
+        let (Some(round), Some(rounds)) = (
+            number.checked_div(count),
+            self.lines.checked_add(count.saturating_sub(1)),
+        ) else {
+            return (self.from, self.to);
+        };
+        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let rounds = signed(rounds / count.max(1)).max(1);
+        let at = |round: i64| self.from + (self.to - self.from) * round / rounds;
+        (at(signed(round)), at(signed(round) + 1))
     }
 
     pub fn total(&self) -> Money {

@@ -92,6 +92,16 @@ impl Estate {
             .map(|item| item.object())
     }
 
+    /// Id, name and project of every droplet.
+    pub fn droplets(&self) -> Vec<(String, String, String)> {
+        let droplets = self.all("droplets").map(|droplet| {
+            let id = text(&droplet, "id");
+            let project = self.project(&format!("do:droplet:{id}"));
+            (id, text(&droplet, "name"), project)
+        });
+        droplets.collect()
+    }
+
     fn project(&self, urn: &str) -> String {
         self.projects.get(urn).cloned().unwrap_or_default()
     }
