@@ -167,9 +167,10 @@ impl Rows {
             .iter()
             .zip(&mut columns)
         {
-            // Ids of events are the database's own.
+            // Ids of events and folded names are the database's own.
             let query = "SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute
-                         WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND attidentity = ''";
+                         WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND attidentity = ''
+                           AND attgenerated = ''";
             *names = sqlx::query_scalar(query)
                 .bind(*table)
                 .fetch_one(&ground.pool)

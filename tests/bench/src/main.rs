@@ -17,11 +17,15 @@
     reason = "a benchmark"
 )]
 
+mod api;
+mod cold;
 mod ground;
+mod ingest;
 mod limits;
 mod original;
 mod report;
 mod sync;
+mod warm;
 
 use report::Report;
 
@@ -37,7 +41,7 @@ pub struct Wanted {
 }
 
 /// The sections, in the order in which they run.
-const SECTIONS: [&str; 3] = ["sync", "original", "token"];
+const SECTIONS: [&str; 7] = ["sync", "original", "token", "cold", "warm", "api", "ingest"];
 
 impl Wanted {
     fn read(words: impl Iterator<Item = String>) -> Self {
@@ -88,6 +92,10 @@ async fn main() {
             "sync" => sync::run(&wanted, &mut report).await,
             "original" => original::run(&wanted, &mut report).await,
             "token" => sync::within_the_token(&wanted, &mut report).await,
+            "cold" => cold::run(&mut report).await,
+            "warm" => warm::run(&mut report).await,
+            "api" => api::run(&wanted, &mut report).await,
+            "ingest" => ingest::run(&wanted, &mut report).await,
             _ => unreachable!("{section}"),
         }
     }

@@ -15,12 +15,15 @@ pub struct Samples(Vec<f64>);
 impl Samples {
     /// The middle one; of an even number, the lower of the two.
     pub fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    /// The one below which this part of them is; 0: the least.
+    pub fn quantile(&self, part: f64) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_unstable_by(f64::total_cmp);
-        sorted
-            .get(sorted.len().saturating_sub(1) / 2)
-            .copied()
-            .unwrap_or(f64::NAN)
+        let at = sorted.len().saturating_sub(1) as f64 * part;
+        sorted.get(at as usize).copied().unwrap_or(f64::NAN)
     }
 }
 
@@ -35,6 +38,13 @@ impl FromIterator<f64> for Samples {
 pub struct Cell {
     text: String,
     value: Value,
+}
+
+impl Cell {
+    /// As people read it.
+    pub fn words(&self) -> &str {
+        &self.text
+    }
 }
 
 /// Words.

@@ -19,6 +19,8 @@ pub mod aws;
 #[cfg(feature = "stack")]
 pub mod http;
 #[cfg(feature = "stack")]
+pub mod large;
+#[cfg(feature = "stack")]
 pub mod rie;
 #[cfg(feature = "stack")]
 pub mod sandbox;

@@ -252,7 +252,7 @@ impl Drop for Sandbox {
 }
 
 /// What Lambda sets for every function.
-pub(crate) fn lambda_environment(function: &str) -> BTreeMap<String, String> {
+pub fn lambda_environment(function: &str) -> BTreeMap<String, String> {
     [
         ("AWS_LAMBDA_FUNCTION_NAME", function),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),

@@ -57,6 +57,7 @@ mod suspicion;
 mod template;
 mod ticks;
 mod walls;
+mod warm;
 mod week;
 mod window;
 mod wire;

@@ -5,64 +5,21 @@
 //! that it costs the suite seconds. It looks at what a plan does, never at how long that took.
 
 use std::io;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use harness::large::{self, LARGE, LIVE, Owner, SIZE, SMALL};
 use harness::postgres::Database;
 use harness::services::Services;
 use serde_json::Value;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgPool};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::caller::{Api, operator, tenant};
 
-const SIZE: u64 = 100_000;
-/// The tenant with two fifths of everything, and one with ten resources; how many that is.
-const LARGE: (&str, u64) = ("larkspur-bakery", 40_000);
-const SMALL: (&str, u64) = ("small-7", 10);
 /// What a page of 100 may meet if an index leads straight to it; tombstones stand between.
 const A_PAGE: u64 = 150;
 /// Nothing greater is sorted for a page.
 const A_TENTH: u64 = SIZE / 10;
-
-/// As a mirror of a large account has them: one kind in most, rare ones, one tenant with much, many with little.
-const FILL: &str = "
--- All at once: keys are right by construction, and indexes are quicker made whole.
-SET session_replication_role = replica;
-CREATE TEMPORARY TABLE indexes AS
-    SELECT indexname, indexdef FROM pg_indexes WHERE tablename LIKE 'cloud_resource%' AND indexdef NOT LIKE '% UNIQUE %';
-DO $$ DECLARE i record; BEGIN FOR i IN SELECT * FROM indexes LOOP EXECUTE 'DROP INDEX ' || i.indexname; END LOOP; END $$;
-
-INSERT INTO cloud_projects (id, provider, provider_id, name, description, provider_purpose, environment, is_default, purpose,
-                            version, first_seen_at, last_seen_at, inserted_at, updated_at)
-SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, 'digitalocean', 'project-' || i, 'project ' || i,
-       '', '', '', false, 'unclassified', 1, t, t, t, t
-FROM generate_series(1, 200) AS i, (SELECT timestamptz '2026-01-01' AS t) AS t;
-
-INSERT INTO cloud_resources (id, provider, kind, provider_id, name, region, status, tags, attrs, cloud_project_id, tenant_id,
-                             attribution, content_hash, version, first_seen_at, last_seen_at, deleted_at, inserted_at, updated_at)
-SELECT ('01000000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, 'digitalocean',
-       CASE WHEN i % 10 < 6 THEN 'droplet' WHEN i % 10 < 9 THEN 'volume' WHEN i % 1000 = 9 THEN 'k8s_cluster' ELSE 'snapshot' END,
-       i::text, CASE i % 3 WHEN 0 THEN 'Web-' WHEN 1 THEN 'db-' ELSE 'cache-' END || md5(i::text),
-       (ARRAY['fra1', 'nyc3', 'ams3', 'sgp1'])[1 + i % 4],
-       CASE WHEN i % 20 > 0 THEN 'active' WHEN i % 1000 = 0 THEN 'new' ELSE 'off' END,
-       CASE WHEN i % 500 = 0 THEN '{rare,web}' WHEN i % 7 = 0 THEN '{web}' ELSE '{}' END::text[],
-       jsonb_build_object('size_slug', 's-1vcpu-1gb', 'memory', 1024, 'image', 'ubuntu-24-04-x64', 'project_id', 'p'),
-       ('00000000-0000-7000-8000-' || lpad(to_hex(1 + i / 7 % 200), 12, '0'))::uuid,
-       CASE WHEN i % 5 < 2 THEN 'larkspur-bakery' WHEN i % 5 = 2 THEN 'small-' || i / 10 % 2000 END,
-       CASE WHEN i % 5 < 3 THEN 'membership' WHEN i % 100 = 3 THEN 'operator' ELSE 'fallback' END,
-       i, 1, t, t, CASE WHEN i % 50 = 1 THEN t + i * interval '1 second' END, t, t + i * interval '1 second'
-FROM generate_series(1, 100000) AS i, (SELECT timestamptz '2026-01-01' AS t) AS t;
-
-INSERT INTO cloud_resource_events (resource_id, version, event_type, changes, tenant_id, actor, occurred_at)
-SELECT id, 1, 'discovered', '{}', tenant_id, 'sync-droplets', updated_at FROM cloud_resources ORDER BY id;
-
-DO $$ DECLARE i record; BEGIN FOR i IN SELECT * FROM indexes LOOP EXECUTE i.indexdef; END LOOP; END $$;
-VACUUM ANALYZE;
-";
 
 /// Postgres tells whoever asks what it did.
 const TELL: [&str; 6] = [
@@ -76,22 +33,17 @@ const TELL: [&str; 6] = [
 
 async fn filled() -> Database {
     let database = Services::from_env().unwrap().database().await.unwrap();
-    let options = PgConnectOptions::from_str(&database.url()).unwrap();
-    let mut connection = options.connect().await.unwrap();
-    execute(&mut connection, FILL).await;
+    large::fill(&database, large::SHORT).await.unwrap();
+    let pool = PgPool::connect(&database.url()).await.unwrap();
     for setting in TELL {
         let statement = format!("ALTER DATABASE {} SET {setting}", database.name());
-        execute(&mut connection, &statement).await;
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&pool)
+            .await
+            .unwrap();
     }
+    pool.close().await;
     database
-}
-
-/// Statement by statement: one message would be one transaction.
-async fn execute(connection: &mut PgConnection, sql: &str) {
-    for statement in sql.split_inclusive(";\n") {
-        let done = sqlx::raw_sql(AssertSqlSafe(statement));
-        done.execute(&mut *connection).await.unwrap();
-    }
 }
 
 /// What Postgres has said since it was last asked.
@@ -191,43 +143,6 @@ fn by_owner(plan: &Value, table: &str, path: &str, owned: u64) {
     }
 }
 
-/// The cursor of another row of the same list: opaque to callers, the fingerprint and then the place to us.
-async fn cursor(
-    api: &Api,
-    pool: &PgPool,
-    path: &str,
-    token: &str,
-    sort: &str,
-    row: i64,
-    tenant: &str,
-) -> String {
-    let first = api.get(path, token).await;
-    let first = first.body["page"]["next_cursor"].as_str().unwrap().to_owned();
-    let mut bytes = URL_SAFE_NO_PAD.decode(first).unwrap();
-    bytes.truncate(8);
-    let (key, place) = match sort.trim_start_matches('-') {
-        "id" => ("id", "''::bytea"),
-        "name" => ("lower(name) COLLATE \"C\"", "convert_to(name, 'UTF8')"),
-        _ => (
-            "updated_at",
-            "int8send((extract(epoch FROM updated_at) * 1000000)::bigint)",
-        ),
-    };
-    let direction = if sort.starts_with('-') { "DESC" } else { "ASC" };
-    let query = format!(
-        "SELECT uuid_send(id) || {place} FROM cloud_resources \
-         WHERE deleted_at IS NULL AND ($2 = '' OR tenant_id = $2) ORDER BY {key} {direction}, id {direction} OFFSET $1 LIMIT 1"
-    );
-    let place: Vec<u8> = sqlx::query_scalar(AssertSqlSafe(query))
-        .bind(row)
-        .bind(tenant)
-        .fetch_one(pool)
-        .await
-        .unwrap();
-    bytes.extend(place);
-    URL_SAFE_NO_PAD.encode(bytes)
-}
-
 #[tokio::test]
 async fn every_question_has_its_index() {
     let database = filled().await;
@@ -279,7 +194,10 @@ async fn filters(api: &Api, said: &Said) {
                     "{path} is not found by {index}: {all:#}"
                 );
             }
-            for (who, owned) in [LARGE, SMALL] {
+            for Owner {
+                tenant: who, owned, ..
+            } in [LARGE, SMALL]
+            {
                 if filter.starts_with("tenant_id") && !filter.ends_with(who) {
                     continue;
                 }
@@ -293,8 +211,10 @@ async fn filters(api: &Api, said: &Said) {
 
 /// The last page is found as the first one is, by the order's own index, also once the plan is one for all values.
 async fn orders(api: &Api, said: &Said, database: &Database) {
-    let pool = PgPool::connect(&database.url()).await.unwrap();
-    for (who, token, live) in [("", operator(), 98_000), (LARGE.0, tenant(LARGE.0), 38_000)] {
+    for (who, token, live) in [
+        ("", operator(), LIVE),
+        (LARGE.tenant, tenant(LARGE.tenant), LARGE.live),
+    ] {
         for (sort, index) in [
             ("id", "id"),
             ("-id", "id"),
@@ -304,7 +224,11 @@ async fn orders(api: &Api, said: &Said, database: &Database) {
             ("-updated_at", "updated_at, id) < "),
         ] {
             let path = format!("/api/v1/inventory?sort={sort}");
-            let last = cursor(api, &pool, &path, &token, sort, live - 101, who).await;
+            let first = api.get(&path, &token).await;
+            let first = first.body["page"]["next_cursor"].as_str().unwrap();
+            let last = large::cursor(database, first, sort, who, live - 101)
+                .await
+                .unwrap();
             said.plans("cloud_resources");
             let path = format!("{path}&cursor={last}");
             for _ in 0..7 {
@@ -325,7 +249,7 @@ async fn orders(api: &Api, said: &Said, database: &Database) {
         }
     }
     let path = "/api/v1/inventory/01000000-0000-7000-8000-000000000005";
-    for token in [operator(), tenant(LARGE.0)] {
+    for token in [operator(), tenant(LARGE.tenant)] {
         let plan = plan(api, said, path, &token, "cloud_resources").await;
         let step = steps(&plan, "cloud_resources")[0];
         assert!(found_by(step).contains("id = ") && met(step) == 1, "{plan:#}");
@@ -350,9 +274,9 @@ async fn history(api: &Api, said: &Said) {
         api,
         said,
         "/api/v1/events",
-        &tenant(SMALL.0),
+        &tenant(SMALL.tenant),
         "cloud_resource_events",
     )
     .await;
-    by_owner(&own, "cloud_resource_events", "events", SMALL.1);
+    by_owner(&own, "cloud_resource_events", "events", SMALL.owned);
 }

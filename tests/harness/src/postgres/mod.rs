@@ -11,6 +11,6 @@ mod server;
 mod unprivileged;
 
 pub use binaries::{Found, find};
-pub(crate) use cluster::make_logins;
 pub use cluster::{Cluster, Database, ROLES, Template};
+pub(crate) use cluster::{execute, make_logins};
 pub use server::{Durability, PASSWORD, Server};
