@@ -8,13 +8,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::Client;
 use moka::future::Cache;
 use secrecy::SecretString;
 use tokio::sync::OnceCell;
 
+use crate::aws;
 use crate::config::Source;
 
 /// How long a fetched secret is used without asking again.
@@ -101,11 +100,7 @@ impl Secrets {
     async fn fetch(&self, arn: &str) -> Result<SecretString, SecretError> {
         let client = self
             .client
-            .get_or_init(|| async {
-                let limits = TimeoutConfig::builder().operation_timeout(LONGEST).build();
-                let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(limits);
-                Client::new(&config.load().await)
-            })
+            .get_or_init(|| async { Client::new(&aws::config(LONGEST)) })
             .await;
         let answer = client
             .get_secret_value()
