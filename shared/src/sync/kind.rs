@@ -14,6 +14,7 @@ use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
 
 use super::upstream::{Token, Upstream};
 use super::{Failure, KindReport, Worker};
+use crate::database::{self, Pool};
 use crate::digitalocean::Error;
 use crate::digitalocean::listing::{Collection, CompleteListing, Entry, Incomplete, PER_PAGE, Unreadable};
 use crate::inventory::{self, Actor, BATCH, Known, Observation, Outcome, Partial, Proofs};
@@ -32,6 +33,8 @@ struct Listed {
     sightings: Vec<Sighting>,
     /// On its way into the mirror while the walk goes on; what was recorded before goes with it and comes back.
     batch: Option<MaybeDone<BoxFuture<'static, Result<Outcome, inventory::Error>>>>,
+    /// A connection of its own to write with, once there is a batch: a sandbox's usual one is for reserving requests.
+    writer: Option<Pool>,
     seen: usize,
     recorded: Outcome,
     whole: Result<Option<CompleteListing>, Incomplete>,
@@ -52,6 +55,7 @@ pub(super) async fn sync(
         told: told(upstream, token, kind).await?,
         sightings: Vec::new(),
         batch: None,
+        writer: None,
         seen: 0,
         recorded: Outcome::default(),
         whole: Ok(None),
@@ -92,6 +96,9 @@ pub(super) async fn sync(
         }
     }
     listed.written().await?;
+    if let Some(writer) = listed.writer.take() {
+        writer.close().await;
+    }
     let Listed {
         sightings,
         known,
@@ -180,7 +187,11 @@ impl Listed {
 
     /// Begins to write what was read so far.
     fn write(&mut self, upstream: &Upstream<'_>) {
-        let (pool, lease) = (upstream.station().pool.clone(), upstream.lease().clone());
+        let usual = &upstream.station().pool;
+        let writer = self
+            .writer
+            .get_or_insert_with(|| database::pool((*usual.connect_options()).clone()));
+        let (pool, lease) = (writer.clone(), upstream.lease().clone());
         let (worker, kind, now) = (self.worker, self.kind, upstream.now());
         let (sightings, mut recorded) = (
             std::mem::take(&mut self.sightings),
