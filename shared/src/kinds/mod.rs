@@ -48,7 +48,6 @@ pub mod volume;
 pub mod vpc;
 pub mod vpc_peering;
 
-pub use item::canonical;
 pub use placeholder::kind_named;
 pub use sighting::{Sighting, Told};
 

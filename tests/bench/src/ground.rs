@@ -86,6 +86,21 @@ impl Ground {
         used.map(|usage| usage.cpu).sum()
     }
 
+    /// Drops the database. Dropping one makes Postgres write a checkpoint, after which every page is logged whole once
+    /// more: between repetitions, not within one.
+    pub async fn remove(self) {
+        self.pool.close().await;
+        self.database.remove().await.unwrap();
+    }
+
+    /// Which version of each resource row is where: another answer means that some row was written.
+    pub async fn places(&self) -> i64 {
+        self.count(
+            "SELECT coalesce(hashtextextended(string_agg(xmin::text || ctid::text, ',' ORDER BY id), 0), 0) FROM cloud_resources",
+        )
+        .await
+    }
+
     /// Keeps the product's own count of requests at nothing, so that no run waits for a minute to pass.
     pub async fn lift_budgets(&self) {
         self.execute(
@@ -99,6 +114,17 @@ impl Ground {
 
     /// A sandbox of a worker that is ready for its first event.
     pub async fn worker(&self, binary: &str, account: &Simulator, extra: &[(&str, &str)]) -> Sandbox {
+        self.worker_within(LONGEST, binary, account, extra).await
+    }
+
+    /// The same with so long for an invocation.
+    pub async fn worker_within(
+        &self,
+        timeout: Duration,
+        binary: &str,
+        account: &Simulator,
+        extra: &[(&str, &str)],
+    ) -> Sandbox {
         let (url, base) = (self.database.url_as("arcadia_sync_login"), account.url());
         let mut environment = vec![
             ("DATABASE_URL", url.as_str()),
@@ -106,20 +132,7 @@ impl Ground {
             ("DO_API_TOKEN", TOKEN),
         ];
         environment.extend(extra);
-        self.sandbox(binary, &environment).await
-    }
-
-    /// A sandbox with this environment that is ready for its first event.
-    pub async fn sandbox(&self, binary: &str, environment: &[(&str, &str)]) -> Sandbox {
-        let environment: Vec<(String, String)> = environment
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        let sandbox = Sandbox::start_with_timeout(binary, &environment, LONGEST)
-            .await
-            .unwrap();
-        assert!(sandbox.ready().await, "{binary}: {}", sandbox.stderr());
-        sandbox
+        sandbox(timeout, binary, &environment).await
     }
 
     /// One invocation: what it answered, and what it took.
@@ -142,6 +155,19 @@ impl Ground {
         };
         (answer, cost)
     }
+}
+
+/// A sandbox with this environment that is ready for its first event.
+pub async fn sandbox(timeout: Duration, binary: &str, environment: &[(&str, &str)]) -> Sandbox {
+    let environment: Vec<(String, String)> = environment
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let sandbox = Sandbox::start_with_timeout(binary, &environment, timeout)
+        .await
+        .unwrap();
+    assert!(sandbox.ready().await, "{binary}: {}", sandbox.stderr());
+    sandbox
 }
 
 /// An account of so many droplets, without limits.

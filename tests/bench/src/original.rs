@@ -66,6 +66,8 @@ pub async fn run(wanted: &Wanted, report: &mut Report) {
                     ground.execute("VACUUM (ANALYZE) cloud_resources").await;
                 }
             }
+            theirs.remove().await;
+            ours.remove().await;
         }
         for (what, [emulated, own]) in &phases {
             let median =
