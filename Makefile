@@ -9,7 +9,7 @@ HARNESS := target/debug/harness
 BUILD_FOR ?= $(if $(shell rustup target list --installed 2>/dev/null | grep aarch64-unknown-linux-gnu),--arm64,--x86-64)
 
 .DEFAULT_GOAL := help
-.PHONY: help bins run test prove bench check prepare openapi build
+.PHONY: help bins run test prove bench released check prepare openapi build
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -26,10 +26,16 @@ test: bins ## every test, as CI runs them; TEST=name for some of them
 prove: bins ## the long proofs, with their seeds printed
 	@ARCADIA_PROVE=1 exec $(HARNESS) with-services -- cargo test --workspace --no-fail-fast --lib --test "*" -- --ignored --nocapture prove
 
-# Both at once, so that they are compiled with the same features: once. Without link-time optimisation: see Cargo.toml.
-bench: bins ## measurements, with tables for docs/performance.md; ONLY="sync api" REPS=5 DROPLETS="1000 10000"
+# Cold starts and sizes are of what AWS would get, everything else of what is linked in seconds (see Cargo.toml); the two
+# are linked to one place, so the first are put aside. Both at once, so that they are compiled with the same features.
+bench: bins $(if $(filter cold,$(or $(ONLY),cold)),released) ## measurements, with tables for docs/performance.md; ONLY="sync api" REPS=5 DROPLETS="1000 10000" LINES="33 1000"
 	cargo build --profile bench --package functions --package bench --bins --benches
-	@exec $(HARNESS) with-services --durable -- cargo bench --package functions --package bench --bench bench -- "only=$(ONLY)" "reps=$(REPS)" "droplets=$(DROPLETS)" "latencies=$(LATENCIES)"
+	@exec $(HARNESS) with-services --durable -- cargo bench --package functions --package bench --bench bench -- "only=$(ONLY)" "reps=$(REPS)" "droplets=$(DROPLETS)" "latencies=$(LATENCIES)" "lines=$(LINES)"
+
+released:
+	cargo build --release --package functions --bins --example hello
+	@rm -rf .local/released && mkdir -p .local/released
+	@cp target/release/examples/hello $(patsubst functions/src/bin/%.rs,target/release/%,$(wildcard functions/src/bin/*.rs)) .local/released/
 
 check: bins ## formatting, lints, bans and licences, prepared queries, the template
 	cargo fmt --all --check

@@ -17,7 +17,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 
 use crate::Wanted;
-use crate::ground::Ground;
+use crate::ground::{self, Ground, LONGEST};
 use crate::report::{Report, Samples, Table, nothing, number, ratio, seconds, text};
 
 /// What tokens are signed with.
@@ -305,7 +305,7 @@ async fn connection(ground: &Ground, statements: &str) -> PgConnection {
 async fn sandbox(ground: &Ground) -> Sandbox {
     let url = ground.database.url_as("arcadia_api_login");
     let environment = [("DATABASE_URL", url.as_str()), ("GUARDIAN_SECRET_KEY", KEY)];
-    ground.sandbox("api", &environment).await
+    ground::sandbox(LONGEST, "api", &environment).await
 }
 
 /// One request as API Gateway sends it: seconds, and the body.

@@ -14,14 +14,13 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPoolCopyExt;
 
 use crate::Wanted;
-use crate::ground::{Cost, Ground, TOKEN, account};
+use crate::ground::{self, Cost, Ground, TOKEN, account};
 use crate::report::{Report, Samples, Table, count, megabytes, number, ratio, seconds, text};
 
-/// The invoice that everybody has, and the long ones.
+/// The invoice that everybody has, and those with goals of their own; of the longest, one repetition has to do.
 const SMALL: u64 = 33;
-const LONG: [u64; 3] = [1_000, 100_000, 1_000_000];
-/// Beyond so many lines one repetition has to do.
-const ONCE: u64 = 1_000_000;
+const LONG: u64 = 100_000;
+const LONGEST: u64 = 1_000_000;
 
 struct Case {
     inventory: u64,
@@ -38,10 +37,7 @@ impl Case {
 
 pub async fn run(wanted: &Wanted, report: &mut Report) {
     let mut cases = Vec::new();
-    for (inventory, sizes) in [
-        (1_000, &[SMALL][..]),
-        (100_000, &[SMALL, LONG[0], LONG[1], LONG[2]][..]),
-    ] {
+    for (inventory, sizes) in [(1_000, &[SMALL][..]), (100_000, wanted.lines.as_slice())] {
         let ground = Ground::new().await;
         let account = account(inventory, Limits::off());
         mirror(&ground, &account, inventory).await;
@@ -52,7 +48,7 @@ pub async fn run(wanted: &Wanted, report: &mut Report) {
                 ours: Vec::new(),
                 copy: Vec::new(),
             };
-            for repetition in 0..if *lines >= ONCE { 1 } else { wanted.reps } {
+            for repetition in 0..if *lines >= LONGEST { 1 } else { wanted.reps } {
                 let uuid = invoice(&ground, &account, *lines, repetition).await;
                 case.ours.push(ingest(&ground, &account, &uuid, *lines).await);
                 case.copy.push(copy(&ground, &uuid, *lines).await);
@@ -115,7 +111,7 @@ fn goals(cases: &[Case], report: &mut Report) {
             );
             report.at_most(what, wall, 50.0, "ms");
         }
-        if lines == LONG[1] {
+        if lines == LONG {
             let times = postgres(case, &case.ours) / postgres(case, &case.copy);
             report.at_most(
                 format!("invoice of {lines} lines, Postgres CPU × COPY"),
@@ -124,7 +120,7 @@ fn goals(cases: &[Case], report: &mut Report) {
                 "×",
             );
         }
-        if lines == LONG[2] {
+        if lines == LONGEST {
             let peak = Case::median(&case.ours, |cost| cost.peak as f64) / 1e6;
             report.at_most(
                 format!("invoice of {lines} lines, peak memory"),
@@ -170,7 +166,7 @@ async fn ingest(ground: &Ground, account: &Simulator, uuid: &str, lines: u64) ->
         ("DO_API_TOKEN", TOKEN),
         ("INGEST_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/1/ingest"),
     ];
-    let worker = ground.sandbox("ingest-invoice", &environment).await;
+    let worker = ground::sandbox(ground::LONGEST, "ingest-invoice", &environment).await;
     let body = json!({ "invoice_uuid": uuid }).to_string();
     let event = json!({"Records": [{"messageId": "1", "body": body, "eventSource": "aws:sqs"}]});
     let (answer, cost) = ground.invoke(&worker, &event).await;

@@ -5,7 +5,7 @@
 //! Runtime API, against a Postgres that is as durable as in production and the simulator. Each figure carries its
 //! correctness: a wrong count of rows or events ends the run. It is no test: nothing here fails for being slow.
 //!
-//! `make bench ONLY="sync" REPS=5 DROPLETS="1000 10000"`: sections, repetitions, sizes; without them, everything.
+//! `make bench ONLY="sync" REPS=5 DROPLETS="1000 10000" LINES="33 1000"`: sections, repetitions, sizes; without them, everything.
 
 // Printing is what a benchmark is for, and whatever goes wrong here ends it.
 #![expect(
@@ -36,6 +36,8 @@ pub struct Wanted {
     pub reps: usize,
     /// Sizes of the accounts that are mirrored.
     pub droplets: Vec<u64>,
+    /// Sizes of the invoices that are ingested.
+    pub lines: Vec<u64>,
     /// Simulated latencies, in milliseconds.
     pub latencies: Vec<u64>,
 }
@@ -49,6 +51,7 @@ impl Wanted {
             sections: Vec::new(),
             reps: 5,
             droplets: vec![1_000, 10_000, 100_000],
+            lines: vec![33, 1_000, 100_000, 1_000_000],
             latencies: vec![0, 80],
         };
         let words: Vec<String> = words.collect();
@@ -62,6 +65,7 @@ impl Wanted {
                 "only" => wanted.sections = value.split_whitespace().map(str::to_owned).collect(),
                 "reps" => wanted.reps = value.parse().expect(word),
                 "droplets" => wanted.droplets = numbers(),
+                "lines" => wanted.lines = numbers(),
                 "latencies" => wanted.latencies = numbers(),
                 _ => panic!("{word} is nothing that can be asked for"),
             }

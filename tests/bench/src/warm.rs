@@ -9,7 +9,7 @@ use harness::tokens;
 use serde_json::{Value, json};
 use simulator::Limits;
 
-use crate::ground::{Ground, account};
+use crate::ground::{self, Ground, LONGEST, account};
 use crate::report::{Report, Table, count, megabytes, text};
 
 const INVOCATIONS: u64 = 2_000;
@@ -48,7 +48,7 @@ async fn api(table: &mut Table, report: &mut Report) {
     large::fill(&ground.database, large::SHORT).await.unwrap();
     let url = ground.database.url_as("arcadia_api_login");
     let environment = [("DATABASE_URL", url.as_str()), ("GUARDIAN_SECRET_KEY", KEY)];
-    let sandbox = ground.sandbox("api", &environment).await;
+    let sandbox = ground::sandbox(LONGEST, "api", &environment).await;
     let answered = |answer: &Value| assert_eq!(answer["statusCode"], 200, "{answer}");
     measure(&ground, "api", &sandbox, question, answered, table, report).await;
 }

@@ -181,7 +181,7 @@ pub(super) fn query(
         Key::UpdatedAt => "updated_at, ",
     };
     if let Some(position) = after {
-        beyond(&mut sql, scope, key, sort.descending, position);
+        beyond(&mut sql, key, sort.descending, position);
     }
     let key = key.replace(", ", if sort.descending { " DESC, " } else { ", " });
     sql.push(format!(" ORDER BY {key}id"));
@@ -192,15 +192,12 @@ pub(super) fn query(
     sql
 }
 
-/// Behind the last row of the page before. A tenant's place is within the tenant, in so many words: `id > …` alone would
-/// also be found by everybody's primary key, past everybody else's rows.
-fn beyond(sql: &mut QueryBuilder<Postgres>, scope: &Scope, key: &str, descending: bool, last: &Position) {
-    let owner = if scope.is_operator() { "" } else { "tenant_id, " };
+/// Behind the last row of the page before. Not `(tenant_id, …)` for a tenant: next to `tenant_id = …` an index would begin
+/// at the tenant's first row and compare its way to the place. Near the end of everything the primary key may so be the
+/// shorter way, past the few rows of others that are left.
+fn beyond(sql: &mut QueryBuilder<Postgres>, key: &str, descending: bool, last: &Position) {
     let than = if descending { '<' } else { '>' };
-    sql.push(format!(" AND ({owner}{key}id) {than} ("));
-    if let Some(tenant) = scope.tenant() {
-        sql.push_bind(tenant.to_owned()).push(", ");
-    }
+    sql.push(format!(" AND ({key}id) {than} ("));
     match &last.place {
         Place::Id => (),
         Place::Name(name) => {
