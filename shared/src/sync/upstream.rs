@@ -42,6 +42,8 @@ pub(crate) struct Upstream<'a> {
     time_left: Duration,
     /// Paid for and not sent.
     reserved: u32,
+    /// When that was.
+    reserved_at: DateTime<Utc>,
     /// Requests that the rest of the run will need, as far as anybody can tell: reserved together.
     expected: u32,
     requests: u32,
@@ -78,6 +80,7 @@ impl<'a> Upstream<'a> {
             lease,
             time_left,
             reserved: 0,
+            reserved_at: clock.now(),
             expected: 0,
             requests: 0,
             last_request_id: None,
@@ -140,6 +143,15 @@ impl<'a> Upstream<'a> {
         self.expected = u32::try_from(requests).unwrap_or(u32::MAX);
     }
 
+    /// What was paid for and is not needed goes back to the others; what cannot go back counts as sent.
+    pub(super) async fn give_back(&mut self, token: &Token) {
+        let left = std::mem::take(&mut self.reserved);
+        if left > 0 {
+            let pool = &self.station.pool;
+            drop(budget::give_back(pool, &token.fingerprint, left, self.reserved_at).await);
+        }
+    }
+
     /// Sets out to walk a collection.
     pub(super) fn tour<'t>(&self, token: &'t Token, collection: &Collection) -> Tour<'t> {
         Tour {
@@ -161,6 +173,7 @@ impl<'a> Upstream<'a> {
             match self.ask_for(tour.token, wanted).await? {
                 Grant::Go(granted) => {
                     self.reserved = granted;
+                    self.reserved_at = self.clock.instant();
                     self.expected = self.expected.saturating_sub(granted);
                 }
                 Grant::Wait(wait) => tour.wait = Some(wait),
