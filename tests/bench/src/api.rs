@@ -277,7 +277,9 @@ impl Lane {
                 assert_eq!(items, question.rows.min(100), "{path} {query}");
             }
             let said = self.sandbox.stdout();
-            let lines = said[before..]
+            let lines = said
+                .get(before..)
+                .unwrap_or_default()
                 .lines()
                 .filter_map(|line| serde_json::from_str::<Value>(line).ok());
             let took: Vec<f64> = lines
