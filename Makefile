@@ -12,7 +12,7 @@ BUILD_FOR ?= $(if $(shell rustup target list --installed 2>/dev/null | grep aarc
 HERE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 
 .DEFAULT_GOAL := help
-.PHONY: help bins run test prove fuzz bench check prepare openapi deployable upgrade build
+.PHONY: help bins run test prove fuzz bench released check prepare openapi deployable upgrade build
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -32,8 +32,16 @@ prove: bins ## the long proofs, with their seeds printed
 fuzz: bins ## schemathesis against the API, with fixed seeds or SEED=n; findings are in .local
 	@exec $(HARNESS) fuzz $(SEED)
 
-bench: bins ## measurements, on services of their own
-	@exec $(HARNESS) with-services -- cargo bench --package it
+# Cold starts and sizes are of what AWS would get, everything else of what is linked in seconds (see Cargo.toml); the two
+# are linked to one place, so the first are put aside. Both at once, so that they are compiled with the same features.
+bench: bins $(if $(filter cold,$(or $(ONLY),cold)),released) ## measurements, with tables for docs/performance.md; ONLY="sync api" REPS=5 DROPLETS="1000 10000" LINES="33 1000"
+	cargo build --profile bench --package functions --package bench --bins --benches
+	@exec $(HARNESS) with-services --durable -- cargo bench --package functions --package bench --bench bench -- "only=$(ONLY)" "reps=$(REPS)" "droplets=$(DROPLETS)" "latencies=$(LATENCIES)" "lines=$(LINES)"
+
+released:
+	cargo build --release --package functions --bins --example hello
+	@rm -rf .local/released && mkdir -p .local/released
+	@cp target/release/examples/hello $(patsubst functions/src/bin/%.rs,target/release/%,$(wildcard functions/src/bin/*.rs)) .local/released/
 
 check: bins ## formatting, lints, bans and licences, prepared queries, the template
 	cargo fmt --all --check

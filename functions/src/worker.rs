@@ -70,6 +70,8 @@ pub(crate) fn start<C, F: Future<Output = Result<(), lambda_runtime::Error>>>(
             return ExitCode::FAILURE;
         }
     };
+    // What a cold start has cost until here is ours; from here on it waits for others.
+    tracing::debug!("preparing");
     match runtime.block_on(serve(config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -132,6 +132,18 @@ pub struct ApiConfig {
     pub ingest_queue: Option<String>,
 }
 
+/// Where AWS is and what it is asked with.
+pub(crate) struct Aws {
+    /// Such as `eu-central-1`.
+    pub region: Option<String>,
+    /// Id and secret.
+    pub keys: Option<(String, String)>,
+    /// Of keys that a role was lent.
+    pub session: Option<String>,
+    /// Another address than AWS's own: an emulator's.
+    pub endpoint: Option<String>,
+}
+
 /// Everything that is wrong with the environment, in one sentence.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("bad configuration: {}", .problems.join("; "))]
@@ -176,6 +188,18 @@ impl Environment {
     pub fn metrics_namespace(&self) -> &str {
         let name = self.variables.get("METRICS_NAMESPACE").map(String::as_str);
         name.filter(|name| !name.is_empty()).unwrap_or("arcadia-cloud")
+    }
+
+    /// What AWS sets for its own SDK.
+    pub(crate) fn aws(&self) -> Aws {
+        Aws {
+            region: self.get("AWS_REGION").or_else(|| self.get("AWS_DEFAULT_REGION")),
+            keys: self
+                .get("AWS_ACCESS_KEY_ID")
+                .zip(self.get("AWS_SECRET_ACCESS_KEY")),
+            session: self.get("AWS_SESSION_TOKEN"),
+            endpoint: self.get("AWS_ENDPOINT_URL"),
+        }
     }
 
     /// The configuration of a worker whose token has this purpose.

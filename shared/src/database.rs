@@ -1,7 +1,7 @@
 //! The way to Postgres: where it is, a pool sized for Lambda, the mirror lock, roles, and the migrations.
 //!
-//! For every binary. A Lambda serves one event at a time, so its pool holds two connections at most, opened
-//! when first needed. Only `migrate` applies migrations; everything else asks [`check_schema`] and refuses a
+//! For every binary. A Lambda serves one event at a time, so its pool holds one connection, opened when first
+//! needed. Only `migrate` applies migrations; everything else asks [`check_schema`] and refuses a
 //! schema that is too old. Nothing but `migrate` takes a session-level lock: a frozen sandbox would keep it
 //! for ever. Limits on time are part of the connection, so that what a frozen sandbox holds is given back.
 
@@ -200,11 +200,13 @@ fn from_json(config: &DatabaseConfig, text: &SecretString) -> Result<PgConnectOp
         .ssl_mode(PgSslMode::Require))
 }
 
-/// A pool for one sandbox: opened lazily, so that a database that is briefly away does not fail the start.
+/// A pool for one sandbox: opened lazily, so that a database that is briefly away does not fail the start. Of one
+/// connection: a connection is given back a moment after it was let go of, and a pool that may open another one would
+/// do so rather than wait for that moment. Whoever reads on while something is written needs another pool.
 pub fn pool(options: PgConnectOptions) -> Pool {
     PgPoolOptions::new()
         .min_connections(0)
-        .max_connections(2)
+        .max_connections(1)
         .acquire_timeout(Duration::from_secs(5))
         .max_lifetime(Duration::from_secs(600))
         .test_before_acquire(true) // a thawed sandbox wakes with dead sockets

@@ -8,8 +8,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
 use chrono::{DateTime, Utc};
@@ -17,6 +15,7 @@ use moka::future::Cache;
 use secrecy::SecretString;
 use tokio::sync::OnceCell;
 
+use crate::aws;
 use crate::config::Source;
 
 /// How long a fetched secret is used without asking again.
@@ -132,11 +131,7 @@ impl Secrets {
     async fn ask(&self, arn: &str, stage: &str) -> Result<GetSecretValueOutput, SecretError> {
         let client = self
             .client
-            .get_or_init(|| async {
-                let limits = TimeoutConfig::builder().operation_timeout(LONGEST).build();
-                let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(limits);
-                Client::new(&config.load().await)
-            })
+            .get_or_init(|| async { Client::new(&aws::config(LONGEST)) })
             .await;
         let asked = client.get_secret_value().secret_id(arn).version_stage(stage);
         asked.send().await.map_err(|error| {

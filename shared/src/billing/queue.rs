@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use tokio::sync::OnceCell;
+
+use crate::aws;
 
 /// SQS takes no more at once.
 const BATCH: usize = 10;
@@ -42,7 +42,10 @@ impl Queue {
     /// When it has taken none, with the service's own code.
     pub async fn send(&self, invoices: &[String]) -> Result<Vec<String>, QueueError> {
         let refused = |why: &str| QueueError(why.to_owned());
-        let client = self.client.get_or_init(connect).await;
+        let client = self
+            .client
+            .get_or_init(|| async { Client::new(&aws::config(LONGEST)) })
+            .await;
         let mut entries = Vec::with_capacity(invoices.len());
         for (place, invoice) in invoices.iter().enumerate() {
             let body = serde_json::json!({ "invoice_uuid": invoice });
@@ -76,10 +79,4 @@ impl Queue {
     pub(super) fn batches(invoices: &[String]) -> impl Iterator<Item = &[String]> {
         invoices.chunks(BATCH)
     }
-}
-
-async fn connect() -> Client {
-    let limits = TimeoutConfig::builder().operation_timeout(LONGEST).build();
-    let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(limits);
-    Client::new(&config.load().await)
 }

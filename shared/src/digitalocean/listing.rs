@@ -4,7 +4,8 @@
 //! formed and full, every id came once, and their number is `meta.total`. Anything else is [`Incomplete`]:
 //! what was seen may be believed, what was not seen says nothing. Pages are addressed by number; the `next`
 //! link is checked and never followed. The caller decides how many requests may be sent and when, because
-//! the budget of a token is shared with others.
+//! the budget of a token is shared with others; as soon as one is answered the next may be sent, so that the wire is
+//! never idle while there is something to ask.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -12,12 +13,15 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
 use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::page::{Beside, Page};
 use super::{Answer, Error, Session};
 
 pub use super::collection::{Collection, Entry, Paging};
@@ -100,12 +104,16 @@ pub enum Incomplete {
 #[error("an item cannot be read: {0}")]
 pub struct Unreadable(pub Cow<'static, str>);
 
+/// Reads one item of a collection and answers what it is.
+pub type Read<'r> = dyn FnMut(&RawValue) -> Result<Entry, Unreadable> + Send + 'r;
+
 /// A walk under way.
 pub struct Walk<'a> {
     session: &'a Session,
     collection: Collection,
     begun_at: DateTime<Utc>,
     queue: VecDeque<u32>,
+    under_way: FuturesUnordered<BoxFuture<'a, (u32, Result<Answer, Error>)>>,
     failures: BTreeMap<u32, usize>,
     total: Option<u64>,
     /// Items of a full page: some services give fewer than they are asked for.
@@ -129,6 +137,7 @@ impl<'a> Walk<'a> {
             collection,
             begun_at: now,
             queue: VecDeque::from([1]),
+            under_way: FuturesUnordered::new(),
             failures: BTreeMap::new(),
             total: None,
             per_page: u64::from(PER_PAGE),
@@ -143,14 +152,36 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Requests the walk could use now; 0 when it is over.
+    /// Requests the walk could use from now on; what is under way has been paid for.
     pub fn wants(&self) -> u32 {
         u32::try_from(self.queue.len()).unwrap_or(u32::MAX)
     }
 
-    /// How long to wait before the next fetch, if the last one asked for it. Asking takes it.
+    /// Whether there is nothing left to ask and no answer to wait for.
+    pub fn is_over(&self) -> bool {
+        self.queue.is_empty() && self.is_quiet()
+    }
+
+    /// Whether no answer is waited for.
+    pub fn is_quiet(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    /// Requests that may be sent at this moment.
+    pub fn room(&self) -> u32 {
+        let free = IN_FLIGHT.saturating_sub(self.under_way.len());
+        let asked_to_wait = self.pause.is_some();
+        if asked_to_wait {
+            0
+        } else {
+            u32::try_from(free).unwrap_or(0).min(self.wants())
+        }
+    }
+
+    /// How long to wait before the next request, if an answer asked for it, once all that were under way have been
+    /// answered. Asking takes it.
     pub fn pause(&mut self) -> Option<Duration> {
-        self.pause.take()
+        if self.is_quiet() { self.pause.take() } else { None }
     }
 
     /// Requests sent so far.
@@ -168,42 +199,45 @@ impl<'a> Walk<'a> {
         self.last_request_id.as_deref()
     }
 
-    /// Ends the walk early: it proves nothing any more.
+    /// Asks for nothing more: what is under way may still be read, and the walk proves nothing any more.
     pub fn stop(&mut self, why: impl Into<String>) {
         self.queue.clear();
         self.verdict.get_or_insert(Incomplete::Stopped(why.into()));
     }
 
-    /// Sends up to `granted` requests, some at a time, and hands every item to `read`, which answers what it is.
-    pub async fn fetch(
-        &mut self,
-        granted: u32,
-        now: DateTime<Utc>,
-        read: &mut (dyn FnMut(&RawValue) -> Result<Entry, Unreadable> + Send),
-    ) {
-        let take = usize::try_from(granted)
-            .unwrap_or(usize::MAX)
-            .min(self.queue.len());
-        let pages: Vec<u32> = self.queue.drain(..take).collect();
+    /// Stops, and waits for no answer either.
+    pub fn abandon(&mut self, why: impl Into<String>) {
+        self.stop(why);
+        self.under_way.clear();
+    }
+
+    /// Sends up to `granted` requests, and answers how many: as many as there is room for.
+    pub fn send(&mut self, granted: u32, now: DateTime<Utc>) -> u32 {
+        let sent = granted.min(self.room());
+        for page in self.queue.drain(..usize::try_from(sent).unwrap_or(0)) {
+            let (session, collection) = (self.session, self.collection.clone());
+            let asked = async move { (page, ask(session, &collection, page, now).await) };
+            self.under_way.push(asked.boxed());
+        }
         // They count even if the caller's time runs out before their answers come.
-        self.requests += u32::try_from(take).unwrap_or(u32::MAX);
-        let (session, collection) = (self.session, self.collection.clone());
-        let collection = &collection;
-        let mut answers = stream::iter(pages)
-            .map(|page| async move { (page, ask(session, collection, page, now).await) })
-            .buffer_unordered(IN_FLIGHT);
-        while let Some((page, answer)) = answers.next().await {
-            match answer {
-                Ok(answer) => {
-                    self.last_request_id = answer.request_id.clone().or(self.last_request_id.take());
-                    let left = (answer.remaining, answer.reset);
-                    match self.accept(page, &answer, read) {
-                        Ok(()) => self.spare(left),
-                        Err(error) => self.failed(page, error),
-                    }
+        self.requests += sent;
+        sent
+    }
+
+    /// Waits for one answer and hands its items to `read`, which answers what each is. Waiting may be given up and
+    /// begun again: no answer is lost.
+    pub async fn answered(&mut self, read: &mut Read<'_>) {
+        match self.under_way.next().await {
+            Some((page, Ok(answer))) => {
+                self.last_request_id = answer.request_id.clone().or(self.last_request_id.take());
+                let left = (answer.remaining, answer.reset);
+                match self.accept(page, &answer, read) {
+                    Ok(()) => self.spare(left),
+                    Err(error) => self.failed(page, error),
                 }
-                Err(error) => self.failed(page, error),
             }
+            Some((page, Err(error))) => self.failed(page, error),
+            None => {}
         }
     }
 
@@ -215,7 +249,7 @@ impl<'a> Walk<'a> {
         if let Some(verdict) = self.verdict {
             return Err(verdict);
         }
-        if !self.queue.is_empty() {
+        if !self.is_over() {
             return Err(Incomplete::Stopped("pages were left".into()));
         }
         if let Some(total) = self.total
@@ -279,22 +313,9 @@ impl<'a> Walk<'a> {
         self.verdict.get_or_insert(Incomplete::Page { page, error });
     }
 
-    fn accept(
-        &mut self,
-        page: u32,
-        answer: &Answer,
-        read: &mut (dyn FnMut(&RawValue) -> Result<Entry, Unreadable> + Send),
-    ) -> Result<(), Error> {
-        let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(&answer.body)
-            .map_err(|_| Error::Malformed("the answer is not a JSON object"))?;
-        let list = fields
-            .get(self.collection.root)
-            .ok_or(Error::Malformed("the list is missing"))?;
-        // Services that know no empty array answer null: an empty list, still counted against the total.
-        let items: Option<Vec<&RawValue>> =
-            serde_json::from_str(list.get()).map_err(|_| Error::Malformed("the list is not an array"))?;
-        let items = items.unwrap_or_default();
-        self.check(page, items.len(), &fields)?;
+    fn accept(&mut self, page: u32, answer: &Answer, read: &mut Read<'_>) -> Result<(), Error> {
+        let Page { items, beside } = Page::cut(&answer.body, self.collection.root)?;
+        self.check(page, items.len(), &beside)?;
         for item in items {
             match read(item) {
                 Ok(entry) => {
@@ -320,12 +341,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Everything about a page that can be checked without reading its items.
-    fn check(
-        &mut self,
-        page: u32,
-        size: usize,
-        fields: &BTreeMap<Cow<'_, str>, &RawValue>,
-    ) -> Result<(), Error> {
+    fn check(&mut self, page: u32, size: usize, fields: &Beside<'_>) -> Result<(), Error> {
         let next = next_link(fields)?;
         if self.collection.paging == Paging::Whole {
             if next.is_some() {
@@ -463,7 +479,7 @@ fn backoff(failures: usize) -> Duration {
         .unwrap_or(Duration::from_secs(8))
 }
 
-fn total(fields: &BTreeMap<Cow<'_, str>, &RawValue>) -> Option<u64> {
+fn total(fields: &Beside<'_>) -> Option<u64> {
     #[derive(Deserialize)]
     struct Meta {
         total: Option<u64>,
@@ -474,7 +490,7 @@ fn total(fields: &BTreeMap<Cow<'_, str>, &RawValue>) -> Option<u64> {
 }
 
 /// A total at a path of at most two steps, as a number or as text.
-fn loose_total(fields: &BTreeMap<Cow<'_, str>, &RawValue>, path: &str) -> Option<u64> {
+fn loose_total(fields: &Beside<'_>, path: &str) -> Option<u64> {
     let (first, rest) = path.split_once('.').unwrap_or((path, ""));
     let value: Value = serde_json::from_str(fields.get(first)?.get()).ok()?;
     let value = if rest.is_empty() { &value } else { value.get(rest)? };
@@ -482,7 +498,7 @@ fn loose_total(fields: &BTreeMap<Cow<'_, str>, &RawValue>, path: &str) -> Option
 }
 
 /// `links.pages.next`. All of `links` missing, `{}`, `{"pages": {}}` and `{"pages": null}` mean "the last page".
-fn next_link(fields: &BTreeMap<Cow<'_, str>, &RawValue>) -> Result<Option<String>, Error> {
+fn next_link(fields: &Beside<'_>) -> Result<Option<String>, Error> {
     #[derive(Deserialize)]
     struct Links {
         pages: Option<Pages>,

@@ -8,6 +8,7 @@ pub mod billing;
 mod collection;
 mod error;
 pub mod listing;
+mod page;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -305,7 +306,11 @@ impl Session {
             .await
             .map_err(|error| Error::Transport(reason(&error)))?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let mut body = Vec::new();
+        // What is promised is made room for, within reason: a page is larger than any buffer that grows by doubling.
+        let promised = response
+            .content_length()
+            .and_then(|length| usize::try_from(length).ok());
+        let mut body = Vec::with_capacity(promised.unwrap_or(0).min(BODY_CAP));
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() <= BODY_CAP => body.extend_from_slice(&chunk),

@@ -282,13 +282,14 @@ fn sort(sightings: &mut Vec<Sighting>) {
     sightings.dedup_by(|a, b| a.provider_id == b.provider_id);
 }
 
-/// Makes the mirror agree with what was seen.
+/// Makes the mirror agree with what was seen. Who was `known` before the listing was begun and is not in it is absent.
 ///
 /// # Errors
 /// See [`Error`]; batches that were committed before stay, and the next run continues from there.
 pub async fn reconcile(
     pool: &Pool,
     actor: Actor<'_>,
+    known: &Known,
     mut observation: Observation<'_>,
     proofs: &Proofs,
     now: DateTime<Utc>,
@@ -313,6 +314,7 @@ pub async fn reconcile(
                 actor,
                 observation.kind,
                 listing,
+                known,
                 proofs,
                 now,
                 spacing,
@@ -433,12 +435,13 @@ async fn strike(
     actor: Actor<'_>,
     kind: &'static Kind,
     listing: &CompleteListing,
+    known: &Known,
     proofs: &Proofs,
     now: DateTime<Utc>,
     spacing: Duration,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
-    let mut live = stored::live(door, kind, listing).await?;
+    let mut live = stored::live(door, kind, listing, known).await?;
     // Too much is measured against what was known before: what has just come does not vouch for what is gone.
     let new = usize::try_from(outcome.discovered + outcome.restored).unwrap_or(usize::MAX);
     live.size = live.size.saturating_sub(new);

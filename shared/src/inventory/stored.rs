@@ -23,6 +23,22 @@ pub struct Known {
 }
 
 impl Known {
+    /// How many rows.
+    pub fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
+    }
+
+    /// Those that a listing does not hold.
+    fn absent_from(&self, listing: &CompleteListing) -> Vec<&str> {
+        let ids = self.hashes.keys().map(|id| &**id);
+        ids.filter(|id| !listing.ids().contains(*id)).collect()
+    }
+
     /// Whether this sighting says nothing new about a live row.
     pub fn holds(&self, sighting: &Sighting) -> bool {
         self.hashes.get(sighting.provider_id.as_str()) == Some(&sighting.hash)
@@ -184,31 +200,40 @@ pub(super) async fn rows(
     Ok(found)
 }
 
-/// How many live rows there are, and those that striking may concern.
+/// How many live rows there are, and those that striking may concern: with a strike, or known and not in the listing.
+/// What somebody else has written since the kind was looked at last, the next run sees.
 pub(super) async fn live(
     door: &mut Transaction<'_, Postgres>,
     kind: &'static Kind,
     listing: &CompleteListing,
+    known: &Known,
 ) -> Result<Population, Error> {
-    let mut rows = sqlx::query_as!(
-        Live,
-        r#"SELECT id, provider_id, version, stale_strike_count AS strikes, last_struck_at, tenant_id
-           FROM cloud_resources WHERE provider = $1 AND kind = $2 AND deleted_at IS NULL"#,
+    let size = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "size!" FROM cloud_resources
+           WHERE provider = $1 AND kind = $2 AND deleted_at IS NULL"#,
         PROVIDER,
         kind.name
     )
-    .fetch(&mut **door);
-    let mut population = Population::default();
-    while let Some(row) = rows.try_next().await? {
-        population.size += 1;
-        if row.strikes > 0 || !listing.ids().contains(&row.provider_id) {
-            population.notable.push(row);
-        }
-    }
-    population
-        .notable
-        .sort_unstable_by(|a, b| a.provider_id.cmp(&b.provider_id));
-    Ok(population)
+    .fetch_one(&mut **door)
+    .await?;
+    let mut notable = sqlx::query_as!(
+        Live,
+        "SELECT id, provider_id, version, stale_strike_count AS strikes, last_struck_at, tenant_id
+         FROM cloud_resources
+         WHERE provider = $1 AND kind = $2 AND deleted_at IS NULL
+               AND (provider_id = ANY($3::text[]) OR stale_strike_count BETWEEN 1 AND 2)",
+        PROVIDER,
+        kind.name,
+        &known.absent_from(listing) as _
+    )
+    .fetch_all(&mut **door)
+    .await?;
+    notable.sort_unstable_by(|a, b| a.provider_id.cmp(&b.provider_id));
+    Ok(Population {
+        size: usize::try_from(size).unwrap_or(usize::MAX),
+        notable,
+        by_urn_only: false,
+    })
 }
 
 /// What is remembered of a kind's listings; nothing, before its first.

@@ -42,7 +42,7 @@ pub fn read(
         Holds::Inside(list) => {
             let mut parent = Item::of(item)?;
             let id = parent.id()?;
-            let inside = parent.fields.get(list).copied();
+            let inside = parent.raw(list);
             let items: Option<Vec<&RawValue>> = match inside.map(|list| serde_json::from_str(list.get())) {
                 Some(Ok(items)) => items,
                 // A parent that hides its list must not look as if it had emptied it.
@@ -69,9 +69,7 @@ pub fn has_some_under(holds: Holds, parent: &str) -> bool {
     else {
         return true;
     };
-    let said = Item::of(parent)
-        .ok()
-        .and_then(|mut parent| parent.at(field).cloned());
+    let said = Item::of(parent).ok().and_then(|mut parent| parent.at(field));
     !said.is_some_and(|said| said.as_str().is_some_and(|said| values.contains(&said)))
 }
 
@@ -82,7 +80,9 @@ pub fn has_some_under(holds: Holds, parent: &str) -> bool {
 pub(crate) fn named_children(item: &str, list: &'static str) -> Result<(String, Vec<String>), Unreadable> {
     let mut parent = Item::of(item)?;
     let id = parent.id()?;
-    let ids = parent.at(list).and_then(Value::as_array);
-    let ids = ids.into_iter().flatten().filter_map(plain_id).collect();
+    let ids = match parent.at(list) {
+        Some(Value::Array(ids)) => ids.into_iter().filter_map(plain_id).collect(),
+        _ => Vec::new(),
+    };
     Ok((id, ids))
 }

@@ -49,7 +49,6 @@ pub mod volume;
 pub mod vpc;
 pub mod vpc_peering;
 
-pub use item::canonical;
 pub use placeholder::kind_named;
 pub use scope::scope_of;
 pub use sighting::{Sighting, Told};

@@ -8,9 +8,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::item::{Item, clean, is_something, plain_id, refuse, region, shaped, strings, text};
 use super::{Kind, Parent, Status};
@@ -85,7 +86,7 @@ impl Sighting {
         let mut attrs = BTreeMap::new();
         for attr in kind.attrs {
             if let Some(path) = attr.unless {
-                match item.at(path).map(is_something) {
+                match item.at(path).as_ref().map(is_something) {
                     Some(false) => {}
                     Some(true) => {
                         attrs.insert(attr.key, Value::Null);
@@ -118,32 +119,35 @@ impl Sighting {
 
     /// A hash over everything but the id, the same on every machine and in every release.
     fn digest(&self) -> i64 {
-        let mut hash = Xxh3Default::new();
-        hash.update(&[READING]);
-        let mut part = |label: &[u8], value: &Value| {
-            hash.update(label);
-            hash.update(&[0]);
-            // Infallible: the value was made from JSON, and keys of a serde_json map come sorted.
-            hash.update(serde_json::to_string(value).unwrap_or_default().as_bytes());
-            hash.update(&[0]);
-        };
+        let mut text = Vec::with_capacity(1_024);
+        text.push(READING);
         if let Some(name) = &self.name {
-            part(b"name", &Value::from(name.as_str()));
+            part(&mut text, "", "name", name);
         }
         if let Some(region) = &self.region {
-            part(b"region", &region.as_deref().map_or(Value::Null, Value::from));
+            part(&mut text, "", "region", region);
         }
         if let Some(status) = &self.status {
-            part(b"status", &Value::from(status.as_str()));
+            part(&mut text, "", "status", status);
         }
         if let Some(tags) = &self.tags {
-            part(b"tags", &Value::from(tags.clone()));
+            part(&mut text, "", "tags", tags);
         }
         for (key, value) in &self.attrs {
-            part(format!("attrs.{key}").as_bytes(), value);
+            part(&mut text, "attrs.", key, value);
         }
-        hash.digest().cast_signed()
+        xxh3_64(&text).cast_signed()
     }
+}
+
+/// One field of what is hashed: its label and its JSON.
+fn part(text: &mut Vec<u8>, group: &str, label: &str, value: &impl Serialize) {
+    text.extend_from_slice(group.as_bytes());
+    text.extend_from_slice(label.as_bytes());
+    text.push(0);
+    // Infallible: the value was made from JSON, and keys of a serde_json map come sorted.
+    let _ = serde_json::to_writer(&mut *text, value);
+    text.push(0);
 }
 
 fn status(item: &mut Item<'_>, status: Status) -> Result<Option<String>, Unreadable> {
@@ -155,7 +159,7 @@ fn status(item: &mut Item<'_>, status: Status) -> Result<Option<String>, Unreada
             Ok(status.filter(|status| !passing.contains(&status.as_str())))
         }
         Status::If { at, yes, no } => {
-            let something = item.at(at).map(is_something);
+            let something = item.at(at).as_ref().map(is_something);
             let something = something.or_else(|| item.says(at).then_some(false));
             Ok(something.map(|something| if something { yes } else { no }.to_owned()))
         }

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{Postgres, Transaction};
 
 use super::Clock;
 use crate::database::Pool;
@@ -42,66 +43,119 @@ pub async fn reserve(
     clock: &Clock,
 ) -> Result<Grant, sqlx::Error> {
     let now = clock.instant();
-    let mut transaction = pool.begin().await?;
-    sqlx::query!(
-        "INSERT INTO token_budgets (fingerprint, minute_slot, minute_ring, hour_slot, hour_ring)
-         VALUES ($1, 0, '{}', 0, '{}') ON CONFLICT DO NOTHING",
-        fingerprint
-    )
-    .execute(&mut *transaction)
-    .await?;
-    let row = sqlx::query!(
-        "SELECT minute_slot, minute_ring, hour_slot, hour_ring, not_before FROM token_budgets
-         WHERE fingerprint = $1 FOR UPDATE",
-        fingerprint
-    )
-    .fetch_one(&mut *transaction)
-    .await?;
-    if let Some(not_before) = row.not_before
+    let (mut transaction, mut counted) = open(pool, fingerprint).await?;
+    if let Some(not_before) = counted.not_before
         && not_before > now
     {
         return Ok(Grant::NotBefore(not_before));
     }
-    let mut minute = Used {
-        newest: row.minute_slot,
-        counts: row.minute_ring,
-    };
-    let mut hour = Used {
-        newest: row.hour_slot,
-        counts: row.hour_ring,
-    };
-    minute.turn(MINUTE, now);
-    hour.turn(HOUR, now);
-    let left_in_hour = PER_HOUR.saturating_sub(hour.sum());
-    let left_in_minute = PER_MINUTE.saturating_sub(minute.sum());
+    counted.minute.turn(MINUTE, now);
+    counted.hour.turn(HOUR, now);
+    let left_in_hour = PER_HOUR.saturating_sub(counted.hour.sum());
+    let left_in_minute = PER_MINUTE.saturating_sub(counted.minute.sum());
     let granted = wanted.min(left_in_hour).min(left_in_minute);
     if granted == 0 {
         return Ok(if left_in_hour == 0 {
-            Grant::NotBefore(now + hour.relief(HOUR, now))
+            Grant::NotBefore(now + counted.hour.relief(HOUR, now))
         } else {
-            Grant::Wait(
-                minute
-                    .relief(MINUTE, now)
-                    .to_std()
-                    .unwrap_or(Duration::from_secs(5)),
-            )
+            let relief = counted.minute.relief(MINUTE, now).to_std();
+            Grant::Wait(relief.unwrap_or(Duration::from_secs(5)))
         });
     }
-    minute.add(granted);
-    hour.add(granted);
-    sqlx::query!(
-        "UPDATE token_budgets SET minute_slot = $2, minute_ring = $3, hour_slot = $4, hour_ring = $5, not_before = NULL
-         WHERE fingerprint = $1",
-        fingerprint,
-        minute.newest,
-        &minute.counts,
-        hour.newest,
-        &hour.counts
-    )
-    .execute(&mut *transaction)
-    .await?;
+    counted.minute.add(granted);
+    counted.hour.add(granted);
+    counted.not_before = None;
+    counted.store(&mut transaction, fingerprint).await?;
     transaction.commit().await?;
     Ok(Grant::Go(granted))
+}
+
+/// Gives back what was reserved at `at` and is not going to be sent.
+///
+/// # Errors
+/// When the database cannot be used: it then counts as sent.
+pub async fn give_back(
+    pool: &Pool,
+    fingerprint: &str,
+    requests: u32,
+    at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let (mut transaction, mut counted) = open(pool, fingerprint).await?;
+    // From the slot that they were counted in: another one would leave the window at another time.
+    counted.minute.take_out(MINUTE, requests, at);
+    counted.hour.take_out(HOUR, requests, at);
+    counted.store(&mut transaction, fingerprint).await?;
+    transaction.commit().await
+}
+
+/// What is stored of a token.
+struct Counted {
+    minute: Used,
+    hour: Used,
+    not_before: Option<DateTime<Utc>>,
+}
+
+/// A transaction in which the counters of a token are ours.
+async fn open(
+    pool: &Pool,
+    fingerprint: &str,
+) -> Result<(Transaction<'static, Postgres>, Counted), sqlx::Error> {
+    // Not waited for: a server that crashes within the second after forgets a few requests, and DigitalOcean counts too.
+    let mut transaction = pool
+        .begin_with("BEGIN; SET LOCAL synchronous_commit = off")
+        .await?;
+    loop {
+        let row = sqlx::query!(
+            "SELECT minute_slot, minute_ring, hour_slot, hour_ring, not_before FROM token_budgets
+         WHERE fingerprint = $1 FOR UPDATE",
+            fingerprint
+        )
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if let Some(row) = row {
+            let counted = Counted {
+                minute: Used {
+                    newest: row.minute_slot,
+                    counts: row.minute_ring,
+                },
+                hour: Used {
+                    newest: row.hour_slot,
+                    counts: row.hour_ring,
+                },
+                not_before: row.not_before,
+            };
+            return Ok((transaction, counted));
+        }
+        sqlx::query!(
+            "INSERT INTO token_budgets (fingerprint, minute_slot, minute_ring, hour_slot, hour_ring)
+         VALUES ($1, 0, '{}', 0, '{}') ON CONFLICT DO NOTHING",
+            fingerprint
+        )
+        .execute(&mut *transaction)
+        .await?;
+    }
+}
+
+impl Counted {
+    async fn store(
+        &self,
+        transaction: &mut Transaction<'_, Postgres>,
+        fingerprint: &str,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query!(
+            "UPDATE token_budgets SET minute_slot = $2, minute_ring = $3, hour_slot = $4, hour_ring = $5, not_before = $6
+         WHERE fingerprint = $1",
+            fingerprint,
+            self.minute.newest,
+            &self.minute.counts,
+            self.hour.newest,
+            &self.hour.counts,
+            self.not_before
+        )
+        .execute(&mut **transaction)
+        .await?;
+        Ok(())
+    }
 }
 
 /// Remembers that DigitalOcean wants no requests of this token before a time. A later time wins.
@@ -187,6 +241,17 @@ impl Used {
         }
     }
 
+    /// Takes requests out of the slot that they were counted in, if it is still there.
+    fn take_out(&mut self, ring: Ring, requests: u32, at: DateTime<Utc>) {
+        let behind = self.newest - at.timestamp().div_euclid(ring.slot);
+        let place = usize::try_from(behind)
+            .ok()
+            .and_then(|behind| self.counts.len().checked_sub(behind + 1));
+        if let Some(count) = place.and_then(|place| self.counts.get_mut(place)) {
+            *count = (*count - i16::try_from(requests).unwrap_or(i16::MAX)).max(0);
+        }
+    }
+
     /// How long until the oldest used slot leaves the window.
     fn relief(&self, ring: Ring, now: DateTime<Utc>) -> TimeDelta {
         let ahead = self.counts.iter().position(|count| *count > 0).unwrap_or(0);
@@ -218,6 +283,26 @@ mod tests {
         used.turn(MINUTE, at(64));
         assert_eq!(used.sum(), PER_MINUTE);
         used.turn(MINUTE, at(65));
+        assert_eq!(used.sum(), 0);
+    }
+
+    #[test]
+    fn what_is_given_back_leaves_the_slot_that_it_was_counted_in() {
+        let mut used = Used {
+            newest: 0,
+            counts: Vec::new(),
+        };
+        used.turn(MINUTE, at(0));
+        used.add(60);
+        used.turn(MINUTE, at(7));
+        used.add(5);
+        used.take_out(MINUTE, 50, at(0));
+        assert_eq!((used.sum(), used.counts.last()), (15, Some(&5)));
+        used.turn(MINUTE, at(65));
+        assert_eq!(used.sum(), 5);
+        used.take_out(MINUTE, 50, at(0)); // left long ago
+        assert_eq!(used.sum(), 5);
+        used.take_out(MINUTE, 50, at(7)); // never below nothing
         assert_eq!(used.sum(), 0);
     }
 

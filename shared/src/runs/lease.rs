@@ -16,8 +16,8 @@ use crate::database::Pool;
 /// Runs older than this are deleted, some with each run.
 const KEEP: TimeDelta = TimeDelta::days(90);
 
-/// The right to work, until it expires or somebody takes it over.
-#[derive(Debug)]
+/// The right to work, until it expires or somebody takes it over. A copy shows the same fence, and is worth as much.
+#[derive(Clone, Debug)]
 pub struct Lease {
     run_id: Uuid,
     fence: i64,

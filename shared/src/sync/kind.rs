@@ -2,15 +2,21 @@
 //!
 //! Runs for every kind of a worker's tick. Items equal to what is stored are dropped as their page arrives, so
 //! that an unchanged account costs no memory and no write; of a first sync, whole batches of pages are written
-//! while the walk goes on. It decides nothing: what a listing is worth is the pager's word, and what to do about
+//! while the next ones are fetched. It decides nothing: what a listing is worth is the pager's word, and what to do about
 //! it is the plan's.
 
 use std::borrow::Cow;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
 
 use super::upstream::{Token, Upstream};
 use super::{Failure, KindReport, Worker};
+use crate::database::{self, Pool};
 use crate::digitalocean::Error;
-use crate::digitalocean::listing::{Collection, CompleteListing, Entry, Incomplete, Unreadable};
+use crate::digitalocean::listing::{Collection, CompleteListing, Entry, Incomplete, PER_PAGE, Unreadable};
 use crate::inventory::{self, Actor, BATCH, Known, Observation, Outcome, Partial, Proofs};
 use crate::kinds::{Holds, Kind, Parent, Sighting, Told, entry, segment};
 
@@ -25,6 +31,10 @@ struct Listed {
     told: Told,
     /// Read, new or changed, and not yet recorded.
     sightings: Vec<Sighting>,
+    /// On its way into the mirror while the walk goes on; what was recorded before goes with it and comes back.
+    batch: Option<MaybeDone<BoxFuture<'static, Result<Outcome, inventory::Error>>>>,
+    /// A connection of its own to write with, once there is a batch: a sandbox's usual one is for reserving requests.
+    writer: Option<Pool>,
     seen: usize,
     recorded: Outcome,
     whole: Result<Option<CompleteListing>, Incomplete>,
@@ -44,10 +54,15 @@ pub(super) async fn sync(
         known: inventory::known(pool, kind).await?,
         told: told(upstream, token, kind).await?,
         sightings: Vec::new(),
+        batch: None,
+        writer: None,
         seen: 0,
         recorded: Outcome::default(),
         whole: Ok(None),
     };
+    upstream.expect(
+        listed.known.len().div_ceil(PER_PAGE as usize).max(1) + kind.listings.len().saturating_sub(1),
+    );
     for listing in kind.listings {
         match listing.holds {
             Holds::Under { path, root, .. } => {
@@ -82,8 +97,13 @@ pub(super) async fn sync(
             }
         }
     }
+    listed.written().await?;
+    if let Some(writer) = listed.writer.take() {
+        writer.close().await;
+    }
     let Listed {
         sightings,
+        known,
         seen,
         recorded,
         whole,
@@ -109,7 +129,7 @@ pub(super) async fn sync(
         name: worker.name,
         lease: Some(upstream.lease()),
     };
-    let outcome = inventory::reconcile(pool, actor, observation, &proofs, now, spacing).await?;
+    let outcome = inventory::reconcile(pool, actor, &known, observation, &proofs, now, spacing).await?;
     Ok(KindReport {
         kind: kind.name,
         seen,
@@ -141,16 +161,22 @@ impl Listed {
                 let mut read = |item: &serde_json::value::RawValue| -> Result<Entry, Unreadable> {
                     entry::read(kind, holds, item.get(), outer, told, &mut take)
                 };
-                upstream.step(&mut tour, &mut read).await?
+                let mut step = pin!(upstream.step(&mut tour, &mut read));
+                let batch = &mut self.batch;
+                poll_fn(|context| {
+                    if let Some(batch) = batch {
+                        let _ = batch.poll_unpin(context);
+                    }
+                    step.as_mut().poll(context)
+                })
+                .await?
             };
-            if self.sightings.len() >= BATCH {
-                let actor = Actor {
-                    name: self.worker,
-                    lease: Some(upstream.lease()),
-                };
-                let (pool, now) = (&upstream.station().pool, upstream.now());
-                let batch = std::mem::take(&mut self.sightings);
-                inventory::record(pool, actor, self.kind, batch, now, now, &mut self.recorded).await?;
+            let is_free = matches!(self.batch, None | Some(MaybeDone::Done(_)));
+            let is_waiting = self.sightings.len() >= BATCH;
+            // One batch at a time; a second one may wait for it, and then the walk does.
+            if is_waiting && (is_free || self.sightings.len() >= 2 * BATCH) {
+                self.written().await?;
+                self.write(upstream);
             }
             if !more {
                 break;
@@ -158,6 +184,40 @@ impl Listed {
         }
         let end = upstream.end(tour).await?;
         self.end(end);
+        Ok(())
+    }
+
+    /// Begins to write what was read so far.
+    fn write(&mut self, upstream: &Upstream<'_>) {
+        let usual = &upstream.station().pool;
+        let writer = self
+            .writer
+            .get_or_insert_with(|| database::pool((*usual.connect_options()).clone()));
+        let (pool, lease) = (writer.clone(), upstream.lease().clone());
+        let (worker, kind, now) = (self.worker, self.kind, upstream.now());
+        let (sightings, mut recorded) = (
+            std::mem::take(&mut self.sightings),
+            std::mem::take(&mut self.recorded),
+        );
+        let writing = async move {
+            let actor = Actor {
+                name: worker,
+                lease: Some(&lease),
+            };
+            inventory::record(&pool, actor, kind, sightings, now, now, &mut recorded).await?;
+            Ok(recorded)
+        };
+        self.batch = Some(maybe_done(writing.boxed()));
+    }
+
+    /// Waits until what is being written has been.
+    async fn written(&mut self) -> Result<(), Failure> {
+        if let Some(mut batch) = self.batch.take() {
+            (&mut batch).await;
+            if let Some(recorded) = Pin::new(&mut batch).take_output() {
+                self.recorded = recorded?;
+            }
+        }
         Ok(())
     }
 

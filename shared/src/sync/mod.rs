@@ -307,6 +307,7 @@ async fn work(
                     Err(failure) => return Err(failure),
                 }
             }
+            upstream.give_back(&token).await;
             Ok(())
         }
         Job::Balance => billing::balance(upstream, &token, report).await,

@@ -158,6 +158,7 @@ async fn only_members(
             })
         });
         let seen = sightings.len();
+        let known = inventory::known(pool, kind).await?;
         let observation = Observation {
             kind,
             sightings,
@@ -167,7 +168,8 @@ async fn only_members(
                 .ok_or(Partial::Incomplete("not every project's members were listed")),
             begun_at: now,
         };
-        let outcome = inventory::reconcile(pool, actor, observation, &Proofs::new(), now, spacing).await?;
+        let outcome =
+            inventory::reconcile(pool, actor, &known, observation, &Proofs::new(), now, spacing).await?;
         report.add(KindReport {
             kind: kind.name,
             seen,

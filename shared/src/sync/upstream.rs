@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
-use serde_json::value::RawValue;
 
 use super::{Failure, Station};
-use crate::digitalocean::listing::{Collection, CompleteListing, Entry, Incomplete, Unreadable, Walk};
+use crate::digitalocean::listing::{Collection, CompleteListing, Incomplete, Read, Walk};
 use crate::digitalocean::{Error, Proof, Session};
 use crate::inventory;
 use crate::kinds::{Address, Kind};
@@ -26,14 +25,9 @@ const WRITING: Duration = Duration::from_secs(25);
 /// What an invocation is taken to have when nobody says.
 const USUAL: Duration = Duration::from_secs(120);
 /// Requests reserved at a time.
-const CHUNK: u32 = 40;
-/// Requests sent between two renewals of the lease: one round of what may be under way.
-const ROUND: u32 = 8;
+const CHUNK: u32 = 64;
 /// Times a single GET is asked before it is given up.
 const ATTEMPTS: u32 = 3;
-
-/// Reads one item of a listing and answers what it is.
-pub(crate) type Reader<'r> = dyn FnMut(&RawValue) -> Result<Entry, Unreadable> + Send + 'r;
 
 /// The token of the run, and the name that its budget goes by.
 pub(crate) struct Token {
@@ -46,6 +40,12 @@ pub(crate) struct Upstream<'a> {
     clock: &'a Clock,
     lease: Lease,
     time_left: Duration,
+    /// Paid for and not sent.
+    reserved: u32,
+    /// When that was.
+    reserved_at: DateTime<Utc>,
+    /// Requests that the rest of the run will need, as far as anybody can tell: reserved together.
+    expected: u32,
     requests: u32,
     last_request_id: Option<String>,
 }
@@ -54,7 +54,8 @@ pub(crate) struct Upstream<'a> {
 pub(super) struct Tour<'t> {
     walk: Walk<'t>,
     token: &'t Token,
-    reserved: u32,
+    /// The minute is used up: how long until there is something to reserve again.
+    wait: Option<Duration>,
 }
 
 impl Token {
@@ -78,6 +79,9 @@ impl<'a> Upstream<'a> {
             clock,
             lease,
             time_left,
+            reserved: 0,
+            reserved_at: clock.now(),
+            expected: 0,
             requests: 0,
             last_request_id: None,
         }
@@ -138,42 +142,59 @@ impl<'a> Upstream<'a> {
         Ok(token)
     }
 
+    /// So many requests will be needed for walks, going by what was there the last time.
+    pub(super) fn expect(&mut self, requests: usize) {
+        self.expected = u32::try_from(requests).unwrap_or(u32::MAX);
+    }
+
+    /// What was paid for and is not needed goes back to the others; what cannot go back counts as sent.
+    pub(super) async fn give_back(&mut self, token: &Token) {
+        let left = std::mem::take(&mut self.reserved);
+        if left > 0 {
+            let pool = &self.station.pool;
+            drop(budget::give_back(pool, &token.fingerprint, left, self.reserved_at).await);
+        }
+    }
+
     /// Sets out to walk a collection.
     pub(super) fn tour<'t>(&self, token: &'t Token, collection: &Collection) -> Tour<'t> {
         Tour {
             walk: Walk::new(&token.session, collection.clone(), self.now()),
             token,
-            reserved: 0,
+            wait: None,
         }
     }
 
-    /// One round of a walk; items go to `read`. Answers whether there is more to do.
-    pub(super) async fn step(&mut self, tour: &mut Tour<'_>, read: &mut Reader<'_>) -> Result<bool, Failure> {
+    /// One answer of a walk, the wire kept busy meanwhile; its items go to `read`. Answers whether there is more to do.
+    pub(super) async fn step(&mut self, tour: &mut Tour<'_>, read: &mut Read<'_>) -> Result<bool, Failure> {
         let walk = &mut tour.walk;
-        if walk.wants() == 0 {
+        if walk.is_over() {
             return Ok(false);
         }
-        if tour.reserved == 0 {
-            match self.reserve(tour.token, walk.wants().min(CHUNK)).await {
-                Ok(granted) => tour.reserved = granted,
-                // What was seen so far may be believed; what was not seen says nothing.
-                Err(failure @ (Failure::NotBefore(_) | Failure::NoTime)) => {
-                    walk.stop(failure.to_string());
-                    return Ok(false);
+        self.hold_on().await?;
+        if self.reserved == 0 && walk.room() > 0 && tour.wait.is_none() {
+            let wanted = walk.wants().max(self.expected).min(CHUNK);
+            match self.ask_for(tour.token, wanted).await? {
+                Grant::Go(granted) => {
+                    self.reserved = granted;
+                    self.reserved_at = self.clock.instant();
+                    self.expected = self.expected.saturating_sub(granted);
                 }
-                Err(failure) => return Err(failure),
+                Grant::Wait(wait) => tour.wait = Some(wait),
+                // What was seen so far may be believed; what was not seen says nothing.
+                Grant::NotBefore(until) => walk.stop(Failure::NotBefore(until).to_string()),
             }
-        } else if !self.lease.renew(&self.station.pool, self.clock).await? {
-            return Err(Failure::Fenced);
         }
-        let round = tour.reserved.min(walk.wants()).min(ROUND);
-        tour.reserved -= round;
-        if self
-            .in_time(walk.fetch(round, self.clock.instant(), read))
-            .await
-            .is_none()
+        self.reserved -= walk.send(self.reserved, self.clock.instant());
+        if self.in_time(walk.answered(read)).await.is_none() {
+            walk.abandon("there is no time left to wait for an answer");
+        }
+        // Answers do not wait for the minute to pass: they are read first.
+        if walk.is_quiet()
+            && let Some(wait) = tour.wait.take()
+            && !self.rest(wait).await
         {
-            walk.stop("there is no time left to wait for an answer");
+            walk.stop(Failure::NoTime.to_string());
         }
         if let Some(pause) = walk.pause()
             && !self.rest(pause).await
@@ -181,7 +202,7 @@ impl<'a> Upstream<'a> {
             walk.stop("there is no time left to ask again");
             self.remember(tour.token, self.later(pause)).await?;
         }
-        Ok(tour.walk.wants() > 0)
+        Ok(!tour.walk.is_over())
     }
 
     /// What a walk has proven.
@@ -214,7 +235,7 @@ impl<'a> Upstream<'a> {
         &mut self,
         token: &Token,
         collection: &Collection,
-        read: &mut Reader<'_>,
+        read: &mut Read<'_>,
     ) -> Result<Result<CompleteListing, Incomplete>, Failure> {
         let mut tour = self.tour(token, collection);
         while self.step(&mut tour, read).await? {}
@@ -305,11 +326,14 @@ impl<'a> Upstream<'a> {
 
     /// Pays for up to `wanted` requests; waits while the minute is used up.
     async fn reserve(&mut self, token: &Token, wanted: u32) -> Result<u32, Failure> {
+        if self.reserved > 0 {
+            self.hold_on().await?;
+            let left = self.reserved.min(wanted);
+            self.reserved -= left;
+            return Ok(left);
+        }
         loop {
-            if !self.lease.renew(&self.station.pool, self.clock).await? {
-                return Err(Failure::Fenced);
-            }
-            match budget::reserve(&self.station.pool, &token.fingerprint, wanted, self.clock).await? {
+            match self.ask_for(token, wanted).await? {
                 Grant::Go(granted) => return Ok(granted),
                 Grant::NotBefore(until) => return Err(Failure::NotBefore(until)),
                 Grant::Wait(wait) => {
@@ -319,6 +343,12 @@ impl<'a> Upstream<'a> {
                 }
             }
         }
+    }
+
+    /// Asks for up to `wanted` requests, once.
+    async fn ask_for(&mut self, token: &Token, wanted: u32) -> Result<Grant, Failure> {
+        self.hold_on().await?;
+        Ok(budget::reserve(&self.station.pool, &token.fingerprint, wanted, self.clock).await?)
     }
 
     /// The work's outcome, unless the invocation's time runs out first: who hangs must not take the run's end along.

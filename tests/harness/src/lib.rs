@@ -23,6 +23,8 @@ pub mod fuzz;
 #[cfg(feature = "stack")]
 pub mod http;
 #[cfg(feature = "stack")]
+pub mod large;
+#[cfg(feature = "stack")]
 pub mod rie;
 #[cfg(feature = "stack")]
 pub mod sandbox;
@@ -32,5 +34,6 @@ pub mod services;
 pub mod stack;
 #[cfg(feature = "stack")]
 pub mod tokens;
+pub mod usage;
 #[cfg(feature = "stack")]
 pub mod with_services;

@@ -1,7 +1,8 @@
 //! The harness as a program: `make test`, `make run` and `make prepare` are thin covers of it.
 //!
 //! ```text
-//! harness with-services -- COMMAND …   run a command beside Postgres, moto and the rest; its exit code is ours
+//! harness with-services [--durable] -- COMMAND …
+//!                                      run a command beside Postgres, moto and the rest; its exit code is ours
 //! harness run [--do live]              the local stack, until Ctrl-C
 //! harness prepare [--check]            write, or check, the prepared queries in .sqlx
 //! harness deny                         licences, bans and sources, as deny.toml says
@@ -21,9 +22,11 @@
 use std::process::ExitCode;
 
 use harness::failure::{Doing, Failure};
+#[cfg(feature = "stack")]
+use harness::postgres::Durability;
 use harness::{deny, prepare, python};
 
-const USAGE: &str = "usage: harness with-services -- COMMAND … | run [--do live] | fuzz [SEED …] | prepare [--check] | deny | tools GROUP …";
+const USAGE: &str = "usage: harness with-services [--durable] -- COMMAND … | run [--do live] | fuzz [SEED …] | prepare [--check] | deny | tools GROUP …";
 
 fn main() -> ExitCode {
     match command() {
@@ -53,7 +56,11 @@ fn command() -> Result<ExitCode, Failure> {
         ["prepare", "--check"] => println!("{}", runtime.block_on(prepare::check(&say))?),
         #[cfg(feature = "stack")]
         ["with-services", "--", command @ ..] => {
-            return runtime.block_on(harness::with_services::run(command, &say));
+            return runtime.block_on(harness::with_services::run(command, Durability::Forgetful, &say));
+        }
+        #[cfg(feature = "stack")]
+        ["with-services", "--durable", "--", command @ ..] => {
+            return runtime.block_on(harness::with_services::run(command, Durability::Full, &say));
         }
         #[cfg(feature = "stack")]
         ["run"] => return runtime.block_on(harness::stack::run(false, &say)),

@@ -26,6 +26,7 @@ use uuid::Uuid;
 use crate::failure::{Doing, Failure};
 use crate::place;
 use crate::process::{Group, Signal};
+use crate::usage::Usage;
 
 /// What became of an invocation.
 #[derive(Debug, Clone, PartialEq)]
@@ -218,6 +219,11 @@ impl Sandbox {
             .unwrap_or_default()
     }
 
+    /// What the process has used since it was started; `None` once it has ended.
+    pub fn usage(&self) -> Option<Usage> {
+        Usage::of(self.pid())
+    }
+
     /// What it has written to standard output so far.
     pub fn stdout(&self) -> String {
         fs::read_to_string(self.folder.path().join("stdout")).unwrap_or_default()
@@ -246,7 +252,7 @@ impl Drop for Sandbox {
 }
 
 /// What Lambda sets for every function.
-pub(crate) fn lambda_environment(function: &str) -> BTreeMap<String, String> {
+pub fn lambda_environment(function: &str) -> BTreeMap<String, String> {
     [
         ("AWS_LAMBDA_FUNCTION_NAME", function),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),

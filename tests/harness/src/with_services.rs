@@ -1,6 +1,6 @@
 //! Runs a command beside the services that tests need, and stops them whatever happens.
 //!
-//! This is `make test`: Postgres with a migrated template, moto and AWS's runtime emulator, on free ports, so
+//! This is `make test`, and `make bench` on a server that is as durable as in production: Postgres with a migrated template, moto and AWS's runtime emulator, on free ports, so
 //! that it passes while the local stack is up and beside another run of itself. The command does not see what
 //! could lead a test to a real database or account: those variables are taken out of its environment.
 
@@ -11,12 +11,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::aws::Moto;
 use crate::failure::{Doing, Failure};
-use crate::postgres::{Server, Template};
+use crate::postgres::{Durability, Server, Template};
 use crate::process::{Group, Signal};
 use crate::{place, rie, services};
 
 /// Runs the command; its exit code is ours.
-pub async fn run(words: &[&str], say: &dyn Fn(&str)) -> Result<ExitCode, Failure> {
+pub async fn run(words: &[&str], durability: Durability, say: &dyn Fn(&str)) -> Result<ExitCode, Failure> {
     let (program, arguments) = words
         .split_first()
         .ok_or_else(|| Failure::new("with-services needs a command after --"))?;
@@ -26,7 +26,7 @@ pub async fn run(words: &[&str], say: &dyn Fn(&str)) -> Result<ExitCode, Failure
 
     let work = async {
         let emulator = rie::fetch(say)?;
-        let server = Server::start(None, say).await?;
+        let server = Server::start_with(None, durability, say).await?;
         let template = Template::prepare(&server).await?;
         let cluster = template.cluster();
         let moto = Moto::start(say).await?;

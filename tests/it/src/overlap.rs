@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shared::digitalocean::listing::{CompleteListing, Entry, Walk};
-use shared::inventory::{self, Actor, Error, Observation, Outcome, Partial, Proofs};
+use shared::inventory::{self, Actor, Error, Known, Observation, Outcome, Partial, Proofs};
 use shared::kinds::Sighting;
 use shared::kinds::droplet::DROPLET;
 use shared::runs::Tick;
@@ -122,24 +122,27 @@ struct Seen {
     sightings: Vec<Sighting>,
     whole: Result<Option<CompleteListing>, String>,
     proofs: Proofs,
+    known: Known,
     begun_at: DateTime<Utc>,
 }
 
 /// Walks and proves as a worker does, but past the lease.
 async fn look(station: &Station, begun_at: DateTime<Utc>) -> Seen {
     let session = station.client.open(false).await.unwrap();
+    let known = inventory::known(&station.pool, &DROPLET).await.unwrap();
     let mut sightings = Vec::new();
     let mut whole: Result<_, String> = Ok(None);
     for listing in DROPLET.listings {
         let mut walk = Walk::new(&session, listing.collection.clone(), begun_at);
-        while walk.wants() > 0 {
+        while !walk.is_over() {
+            walk.send(u32::MAX, begun_at);
             let read = &mut |item: &serde_json::value::RawValue| {
                 let sighting = Sighting::read(&DROPLET, item.get())?;
                 let id = sighting.provider_id.clone();
                 sightings.push(sighting);
                 Ok(Entry::One(id))
             };
-            walk.fetch(walk.wants(), begun_at, read).await;
+            walk.answered(read).await;
         }
         whole = match (whole, walk.finish().map_err(|why| why.to_string())) {
             (Ok(None), Ok(listing)) => Ok(Some(listing)),
@@ -161,6 +164,7 @@ async fn look(station: &Station, begun_at: DateTime<Utc>) -> Seen {
         sightings,
         whole,
         proofs,
+        known,
         begun_at,
     }
 }
@@ -181,7 +185,8 @@ async fn reconcile(station: &Station, seen: &Seen) -> Result<&'static str, Error
         begun_at: seen.begun_at,
     };
     let (pool, now) = (&station.pool, seen.begun_at);
-    let outcome = inventory::reconcile(pool, actor, observation, &seen.proofs, now, SPACING).await?;
+    let outcome =
+        inventory::reconcile(pool, actor, &seen.known, observation, &seen.proofs, now, SPACING).await?;
     Ok(outcome.verdict.name())
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Pure. Conditions are joined only where the caller gave them (`$1 IS NULL OR …` would lose the index), values
 //! are bound and never written into the text, and a page begins behind the last row of the one before: rows are
-//! never counted off. Each order has an index, and so has each filter; a tenant's begin with the tenant.
+//! never counted off. Each order has an index, and so has each filter. A tenant's plans begin with the tenant: what
+//! it asks costs what it owns, and how long that takes tells nothing of anybody else's things.
 
 use std::str::FromStr;
 
@@ -49,16 +50,6 @@ pub enum Key {
     Name,
     /// The last meaningful change.
     UpdatedAt,
-}
-
-impl Key {
-    fn expression(self) -> Option<&'static str> {
-        match self {
-            Key::Id => None,
-            Key::Name => Some(r#"lower(name) COLLATE "C""#),
-            Key::UpdatedAt => Some("updated_at"),
-        }
-    }
 }
 
 /// The order of a listing.
@@ -156,21 +147,20 @@ pub(super) fn query(
     {
         sql.push(" AND tenant_id = ").push_bind(tenant.to_owned());
     }
+    if let Some(kind) = &filter.kind {
+        sql.push(" AND kind = ").push_bind(kind.clone());
+    }
     for (column, value) in [
-        ("kind", &filter.kind),
         ("status", &filter.status),
         ("region", &filter.region),
         ("attribution", &filter.attribution),
     ] {
         if let Some(value) = value {
-            sql.push(" AND ")
-                .push(column)
-                .push(" = ")
-                .push_bind(value.clone());
+            equals(&mut sql, scope, column).push_bind(value.clone());
         }
     }
     if let Some(project) = filter.project_id {
-        sql.push(" AND cloud_project_id = ").push_bind(project);
+        equals(&mut sql, scope, "cloud_project_id").push_bind(project);
     }
     if let Some(tag) = &filter.tag {
         sql.push(" AND tags @> ").push_bind(vec![tag.clone()]);
@@ -183,36 +173,56 @@ pub(super) fn query(
     if let Some(moment) = filter.updated_since {
         sql.push(" AND updated_at >= ").push_bind(moment);
     }
+    let key = match sort.key {
+        Key::Id => "",
+        Key::Name if scope.is_operator() || filter.as_of.is_some() => r#"lower(name) COLLATE "C", "#,
+        // The same as a column, which row-level security lets a tenant's index compare (migration 0013).
+        Key::Name => "name_key, ",
+        Key::UpdatedAt => "updated_at, ",
+    };
     if let Some(position) = after {
-        let beyond = if sort.descending { " < " } else { " > " };
-        match &position.place {
-            Place::Id => sql.push(" AND id").push(beyond).push_bind(position.id),
-            Place::Name(name) => sql
-                .push(r#" AND (lower(name) COLLATE "C", id)"#)
-                .push(beyond)
-                .push("(lower(")
-                .push_bind(name.clone())
-                .push(r#") COLLATE "C", "#)
-                .push_bind(position.id)
-                .push(")"),
-            Place::UpdatedAt(moment) => sql
-                .push(" AND (updated_at, id)")
-                .push(beyond)
-                .push("(")
-                .push_bind(*moment)
-                .push(", ")
-                .push_bind(position.id)
-                .push(")"),
-        };
+        beyond(&mut sql, key, sort.descending, position);
     }
-    let direction = if sort.descending { " DESC" } else { "" };
-    sql.push(" ORDER BY ");
-    if let Some(expression) = sort.key.expression() {
-        sql.push(expression).push(direction).push(", ");
+    let key = key.replace(", ", if sort.descending { " DESC, " } else { ", " });
+    sql.push(format!(" ORDER BY {key}id"));
+    if sort.descending {
+        sql.push(" DESC");
     }
-    sql.push("id").push(direction);
     one_more(&mut sql, limit);
     sql
+}
+
+/// Behind the last row of the page before. Not `(tenant_id, …)` for a tenant: next to `tenant_id = …` an index would begin
+/// at the tenant's first row and compare its way to the place. Near the end of everything the primary key may so be the
+/// shorter way, past the few rows of others that are left.
+fn beyond(sql: &mut QueryBuilder<Postgres>, key: &str, descending: bool, last: &Position) {
+    let than = if descending { '<' } else { '>' };
+    sql.push(format!(" AND ({key}id) {than} ("));
+    match &last.place {
+        Place::Id => (),
+        Place::Name(name) => {
+            sql.push("lower(")
+                .push_bind(name.clone())
+                .push(r#") COLLATE "C", "#);
+        }
+        Place::UpdatedAt(moment) => {
+            sql.push_bind(*moment).push(", ");
+        }
+    }
+    sql.push_bind(last.id).push(")");
+}
+
+/// `AND column =`. A tenant's is written as the least of one column, which no index serves: these columns have indexes
+/// of everybody's rows only, and a plan that began there would depend on what others own.
+fn equals<'s>(
+    sql: &'s mut QueryBuilder<Postgres>,
+    scope: &Scope,
+    column: &str,
+) -> &'s mut QueryBuilder<Postgres> {
+    match scope.is_operator() {
+        true => sql.push(format!(" AND {column} = ")),
+        false => sql.push(format!(" AND LEAST({column}) = ")),
+    }
 }
 
 /// One row more than the page holds: whether there is another page.

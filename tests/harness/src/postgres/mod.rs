@@ -13,6 +13,6 @@ mod unprivileged;
 pub use binaries::{Found, find};
 #[cfg(feature = "stack")]
 pub(crate) use cluster::OWNER;
-pub(crate) use cluster::make_logins;
 pub use cluster::{Cluster, Database, ROLES, Template};
-pub use server::{PASSWORD, Server};
+pub(crate) use cluster::{execute, make_logins};
+pub use server::{Durability, PASSWORD, Server};

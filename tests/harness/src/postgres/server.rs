@@ -1,8 +1,8 @@
 //! One Postgres server: somebody else's that `ARCADIA_POSTGRES_URL` names, or one of our own for a while.
 //!
 //! Started by `make test`, `make run` and `make prepare`; tests only attach to it. It listens on loopback only,
-//! wants passwords even there (whoever is superuser can run programs), and forgets durability: its data live
-//! as long as it does.
+//! wants passwords even there (whoever is superuser can run programs). For tests it forgets durability, because its
+//! data live as long as it does; for measurements it writes as in production.
 
 use std::fs;
 use std::path::Path;
@@ -22,6 +22,42 @@ use super::{binaries, unprivileged};
 /// The password of every login the harness makes. Loopback only, and only made-up data behind it.
 pub const PASSWORD: &str = "local";
 
+/// What a server of ours does before it says that something is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing: its data are made up and go with it.
+    Forgetful,
+    /// What a server in production does: measurements of anything less would flatter.
+    Full,
+}
+
+impl Durability {
+    fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Forgetful => &[
+                "fsync=off",
+                "synchronous_commit=off",
+                "full_page_writes=off",
+                "wal_level=minimal",
+                "max_wal_senders=0",
+                "shared_buffers=256MB",
+                // Many short-lived databases: let the launcher leave them alone.
+                "autovacuum_naptime=60s",
+            ],
+            Self::Full => &[
+                "fsync=on",
+                "synchronous_commit=on",
+                "full_page_writes=on",
+                "wal_level=replica",
+                "shared_buffers=1GB",
+                // No checkpoint in the middle of what is measured.
+                "max_wal_size=8GB",
+                "checkpoint_timeout=30min",
+            ],
+        }
+    }
+}
+
 /// A running server.
 pub struct Server {
     url: String,
@@ -35,6 +71,15 @@ impl Server {
     /// Uses the server that `ARCADIA_POSTGRES_URL` names, or starts one on this port (a free one if none is
     /// given). `say` is called before anything slow.
     pub async fn start(port: Option<u16>, say: &dyn Fn(&str)) -> Result<Self, Failure> {
+        Self::start_with(port, Durability::Forgetful, say).await
+    }
+
+    /// As [`Server::start`]; how durable somebody else's server is, is their business.
+    pub async fn start_with(
+        port: Option<u16>,
+        durability: Durability,
+        say: &dyn Fn(&str),
+    ) -> Result<Self, Failure> {
         if let Some(url) = place::variable("ARCADIA_POSTGRES_URL") {
             return Self::external(url).await;
         }
@@ -73,16 +118,8 @@ impl Server {
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
             "max_connections=300",
-            "fsync=off",
-            "synchronous_commit=off",
-            "full_page_writes=off",
-            "wal_level=minimal",
-            "max_wal_senders=0",
-            "shared_buffers=256MB",
-            // Many short-lived databases: let the launcher leave them alone.
-            "autovacuum_naptime=60s",
         ];
-        for setting in settings {
+        for setting in settings.iter().chain(durability.settings()) {
             postgres.args(["-c", setting]);
         }
         let copy = file.try_clone().doing("make Postgres's log")?;

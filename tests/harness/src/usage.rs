@@ -1,0 +1,87 @@
+//! What a process has used: time on a processor, and memory at its highest.
+//!
+//! Read from `/proc` by whoever measures; elsewhere there is nothing to read and the answer is `None`. Processor time
+//! is the scheduler's own count in nanoseconds, which a busy machine does not inflate as it does wall time.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+/// What one process has used so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Time on a processor, of all threads that it has now.
+    pub cpu: Duration,
+    /// Resident memory at its highest, in bytes.
+    pub peak: u64,
+    /// Resident memory now, in bytes.
+    pub resident: u64,
+}
+
+impl Usage {
+    /// Of the process with this id.
+    pub fn of(pid: u32) -> Option<Self> {
+        let folder = Path::new("/proc").join(pid.to_string());
+        let status = fs::read_to_string(folder.join("status")).ok()?;
+        let mut nanoseconds = 0;
+        for thread in fs::read_dir(folder.join("task")).ok()? {
+            // A thread that ends while it is looked at had nothing more to say.
+            nanoseconds +=
+                on_cpu(&fs::read_to_string(thread.ok()?.path().join("schedstat")).unwrap_or_default());
+        }
+        Some(Self {
+            cpu: Duration::from_nanos(nanoseconds),
+            peak: kilobytes(&status, "VmHWM:")? * 1024,
+            resident: kilobytes(&status, "VmRSS:")? * 1024,
+        })
+    }
+
+    /// Time that the calling thread has spent on a processor.
+    pub fn of_this_thread() -> Duration {
+        let told = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        Duration::from_nanos(on_cpu(&told))
+    }
+
+    /// Lets the peak begin anew: what is highest from now on.
+    pub fn forget_peak(pid: u32) -> bool {
+        fs::write(Path::new("/proc").join(pid.to_string()).join("clear_refs"), "5").is_ok()
+    }
+}
+
+/// The first of the scheduler's three figures.
+fn on_cpu(schedstat: &str) -> u64 {
+    let first = schedstat.split_whitespace().next();
+    first.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+fn kilobytes(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn we_have_used_something_ourselves() {
+        let Some(before) = Usage::of(std::process::id()) else {
+            return;
+        };
+        assert!(
+            before.peak >= before.resident && before.resident > 100_000,
+            "{before:?}"
+        );
+        let mut sum = 0_u64;
+        for n in 0..20_000_000_u64 {
+            sum = std::hint::black_box(sum.wrapping_add(n));
+        }
+        let after = Usage::of(std::process::id()).unwrap();
+        assert!(after.cpu > before.cpu, "{before:?} {after:?}");
+    }
+
+    #[test]
+    fn nobody_has_used_nothing() {
+        assert_eq!(Usage::of(u32::MAX), None);
+    }
+}
