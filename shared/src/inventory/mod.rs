@@ -39,8 +39,9 @@ pub use verify::{Breach, Judged, Verification, VerifyError, mirrored_team, verif
 
 use attribution::Claim;
 
-/// Changes written in one transaction at most: ten full pages.
-pub(crate) const BATCH: usize = 2_000;
+/// Changes written in one transaction at most. What waits to be written is several times as large in memory as on the
+/// wire, so that larger ones cost more than they save.
+pub(crate) const BATCH: usize = 500;
 
 /// Who changes the mirror.
 #[derive(Clone, Copy, Debug)]

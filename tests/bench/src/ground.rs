@@ -77,13 +77,19 @@ impl Ground {
             .await
     }
 
-    /// What the backends that serve this database have used so far, the measurer's own aside.
+    /// What the backends that serve this database have used so far, the measurer's own aside, and with them all that
+    /// have ended: those only the server's own process remembers, in hundredths of a second.
     pub async fn backends(&self) -> Duration {
         let query = "SELECT pid FROM pg_stat_activity
                      WHERE datname = current_database() AND application_name <> 'bench' AND backend_type = 'client backend'";
         let pids: Vec<i32> = sqlx::query_scalar(query).fetch_all(&self.pool).await.unwrap();
         let used = pids.iter().filter_map(|pid| Usage::of(u32::try_from(*pid).ok()?));
-        used.map(|usage| usage.cpu).sum()
+        let own: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+            .fetch_one(&self.pool)
+            .await
+            .unwrap();
+        let ended = u32::try_from(own).ok().and_then(Usage::of_ended_siblings);
+        used.map(|usage| usage.cpu).sum::<Duration>() + ended.unwrap_or_default()
     }
 
     /// Drops the database. Dropping one makes Postgres write a checkpoint, after which every page is logged whole once

@@ -124,7 +124,9 @@ async fn rehearse(account: &Simulator, droplets: u64) -> Rows {
         assert_eq!(answer["kinds"][0][counter], expected, "run {run}: {answer}");
     }
     for item in &gone {
-        account.create("droplets", item.clone()).unwrap();
+        // By id and name alone: whatever else an answer shows decides which listing it is in.
+        let again = json!({"id": item["id"], "name": item["name"]});
+        account.create("droplets", again).unwrap();
     }
     gate(&ground.invoke(&worker, &json!({})).await.0, "restored", 2);
     drop(worker);
