@@ -176,7 +176,7 @@ pub(super) fn query(
     let key = match sort.key {
         Key::Id => "",
         Key::Name if scope.is_operator() || filter.as_of.is_some() => r#"lower(name) COLLATE "C", "#,
-        // The same as a column, which row-level security lets a tenant's index compare (migration 0013).
+        // The same as a column, which row-level security lets a tenant's index compare (migration 0011).
         Key::Name => "name_key, ",
         Key::UpdatedAt => "updated_at, ",
     };
