@@ -3,7 +3,7 @@
 //! For every read of the API. The role and the tenant are set for one transaction and gone with it. It refuses to
 //! write, and to tell callers what the database said.
 
-use sqlx::{AssertSqlSafe, Postgres, Transaction};
+use sqlx::{Postgres, Transaction};
 
 use super::{DatabaseError, Pool, explain};
 use crate::auth::Scope;
@@ -49,7 +49,7 @@ impl ReadError {
 }
 
 /// A read-only transaction in which row-level security lets through what the scope may see, and nothing else,
-/// whatever the query says. Everything that it needs is one message, and so one round trip.
+/// whatever the query says. It begins in one message; the tenant is a parameter of a second one, never text of a statement.
 ///
 /// # Errors
 /// When the database cannot be used.
@@ -57,18 +57,16 @@ pub(crate) async fn read_as(
     pool: &Pool,
     scope: &Scope,
 ) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let begin = match scope.tenant() {
-        None => "BEGIN READ ONLY; SET LOCAL ROLE arcadia_operator".to_owned(),
-        Some(tenant) => format!(
-            "BEGIN READ ONLY; SET LOCAL ROLE arcadia_tenant; \
-             SELECT set_config('app.tenant', convert_from('\\x{}', 'UTF8'), true)",
-            hexadecimal(tenant)
-        ),
+    let Some(tenant) = scope.tenant() else {
+        return pool
+            .begin_with("BEGIN READ ONLY; SET LOCAL ROLE arcadia_operator")
+            .await;
     };
-    // A message of several statements takes no parameters. Hexadecimal digits cannot end a literal.
-    pool.begin_with(AssertSqlSafe(begin)).await
-}
-
-fn hexadecimal(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+    let mut transaction = pool
+        .begin_with("BEGIN READ ONLY; SET LOCAL ROLE arcadia_tenant")
+        .await?;
+    sqlx::query_scalar!("SELECT set_config('app.tenant', $1, true)", tenant)
+        .fetch_one(&mut *transaction)
+        .await?;
+    Ok(transaction)
 }

@@ -17,11 +17,9 @@ use futures_util::FutureExt;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::page::{Beside, Page};
+use super::page::{Beside, Page, loose_total, next_link, total};
 use super::{Answer, Error, Session};
 
 pub use super::collection::{Collection, Entry, Paging};
@@ -477,43 +475,4 @@ fn backoff(failures: usize) -> Duration {
         .build()
         .nth(failures.saturating_sub(1))
         .unwrap_or(Duration::from_secs(8))
-}
-
-fn total(fields: &Beside<'_>) -> Option<u64> {
-    #[derive(Deserialize)]
-    struct Meta {
-        total: Option<u64>,
-    }
-    serde_json::from_str::<Meta>(fields.get("meta")?.get())
-        .ok()?
-        .total
-}
-
-/// A total at a path of at most two steps, as a number or as text.
-fn loose_total(fields: &Beside<'_>, path: &str) -> Option<u64> {
-    let (first, rest) = path.split_once('.').unwrap_or((path, ""));
-    let value: Value = serde_json::from_str(fields.get(first)?.get()).ok()?;
-    let value = if rest.is_empty() { &value } else { value.get(rest)? };
-    value.as_u64().or_else(|| value.as_str()?.parse().ok())
-}
-
-/// `links.pages.next`. All of `links` missing, `{}`, `{"pages": {}}` and `{"pages": null}` mean "the last page".
-fn next_link(fields: &Beside<'_>) -> Result<Option<String>, Error> {
-    #[derive(Deserialize)]
-    struct Links {
-        pages: Option<Pages>,
-    }
-    #[derive(Deserialize)]
-    struct Pages {
-        next: Option<String>,
-    }
-    let Some(links) = fields.get("links") else {
-        return Ok(None);
-    };
-    let links: Option<Links> =
-        serde_json::from_str(links.get()).map_err(|_| Error::Malformed("links are not readable"))?;
-    Ok(links
-        .and_then(|links| links.pages)
-        .and_then(|pages| pages.next)
-        .filter(|next| !next.is_empty()))
 }

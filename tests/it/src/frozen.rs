@@ -105,9 +105,10 @@ async fn frozen_in_the_middle_of_its_transaction() {
 
 #[tokio::test]
 async fn frozen_before_it_has_read_its_answer() {
-    let deployment = Deployment::with(Scenario::Scale { droplets: 1_000 }).await;
+    let deployment = Deployment::with(Scenario::Scale { droplets: 400 }).await;
     let victim = deployment.droplets(1, 5).await;
-    // Warm, so that both its connections know the statements: it then sends question and parameters in one go.
+    // Less than a batch, so that it is written at the end; and warm, so that its connection knows the statements: it then
+    // sends question and parameters in one go.
     for _ in 0..4 {
         sqlx::raw_sql("UPDATE cloud_resources SET content_hash = 0")
             .execute(&deployment.pool)
@@ -115,9 +116,9 @@ async fn frozen_before_it_has_read_its_answer() {
             .unwrap();
         assert_eq!(report(victim.invoke(&json!({})).await)["outcome"], "complete");
     }
-    // Answers that fit into no socket buffer: 20 kB a row.
+    // Answers that fit into no socket buffer: 60 kB a row.
     let bloat = "UPDATE cloud_resources SET content_hash = 0,
-                        attrs = attrs || jsonb_build_object('kernel', (SELECT string_agg(md5(n::text), '') FROM generate_series(1, 600) n))";
+                        attrs = attrs || jsonb_build_object('kernel', (SELECT string_agg(md5(n::text), '') FROM generate_series(1, 1800) n))";
     sqlx::raw_sql(bloat).execute(&deployment.pool).await.unwrap();
     let event = json!({});
     let run = Box::pin(victim.invoke(&event));
