@@ -71,9 +71,12 @@ impl Directory {
                    SELECT r.id FROM unnest($3::text[]) AS w (name)
                    JOIN cloud_resources r ON lower(r.name) COLLATE "C" = lower(w.name) COLLATE "C" AND r.kind = ANY ($4)
                    UNION
+                   -- Name by name (OFFSET keeps it so): renames are few, which Postgres does not know of an expression,
+                   -- and would rather read the whole history than ask the index of them.
                    SELECT e.resource_id FROM unnest($3::text[]) AS w (name)
-                   JOIN cloud_resource_events e ON lower(e.changes #>> '{name,from}') = lower(w.name)
-                   WHERE (e.changes #>> '{name,from}') IS NOT NULL
+                   CROSS JOIN LATERAL (SELECT e.resource_id FROM cloud_resource_events e
+                                       WHERE lower(e.changes #>> '{name,from}') = lower(w.name)
+                                         AND (e.changes #>> '{name,from}') IS NOT NULL OFFSET 0) e
                )
                SELECT r.id, r.kind, r.provider_id, r.region, r.name, r.first_seen_at, r.last_seen_at, r.deleted_at,
                       CASE WHEN r.attrs ->> 'created_at' ~ '^\d{4}-\d\d-\d\dT'

@@ -3,9 +3,14 @@
 //! The year of invoices with and without the JSON items, an estate in which names were reused in every way there is,
 //! what was long destroyed, and the invoice that the original matched 6 of 33 lines of.
 
+use std::time::Duration;
+
+use harness::large;
+use harness::postgres::Database;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use simulator::{Fault, FaultKind, Scenario};
+use sqlx::{Connection, PgConnection};
 
 use crate::books::{Books, DESK};
 
@@ -371,4 +376,34 @@ async fn april_2026_is_86_92_over_33_lines() {
             (1, 0)
         );
     }
+}
+
+/// A small invoice costs what it asks for, however large the inventory and its history are.
+#[tokio::test]
+async fn a_small_invoice_never_reads_the_whole_inventory() {
+    let books = Books::empty().await;
+    let database = &books.stage.database;
+    large::fill(database, large::SHORT).await.unwrap();
+    let rows: Vec<Value> = (0..33)
+        .map(|n| json!({"product": "Droplets", "description": format!("web-{n} (s-1vcpu-1gb)"), "cents": 500, "id": n.to_string()}))
+        .collect();
+    books.bill(json!({"uuid": "small", "period": "2026-10", "rows": rows}));
+    books.history().await;
+    let before = read_whole(database).await;
+    ingest(&books, "small").await;
+    let read = read_whole(database).await - before;
+    assert!(read < 1_000, "{read} rows");
+}
+
+/// Rows of the mirror that scans of whole tables have met, as Postgres counts them; counts come a second late.
+async fn read_whole(database: &Database) -> i64 {
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+    sqlx::query_scalar(
+        "SELECT sum(seq_tup_read)::bigint FROM pg_stat_user_tables
+         WHERE relname IN ('cloud_resources', 'cloud_resource_events')",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap()
 }
