@@ -4,6 +4,8 @@
 //! service) is left out: a function has its keys in its environment for as long as it lives, and whoever runs `ops`
 //! exports theirs (`aws configure export-credentials`). It refuses to look anywhere else: see decision 0020.
 
+mod http;
+
 use std::time::Duration;
 
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
@@ -12,11 +14,14 @@ use aws_types::sdk_config::{SharedCredentialsProvider, TimeoutConfig};
 
 use crate::config::Environment;
 
+pub use http::client as http_client;
+
 /// For a client of one service, each of whose operations may take so long, retries included.
 pub(crate) fn config(longest: Duration) -> SdkConfig {
     let found = Environment::process().aws();
     let mut config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
+        .http_client(http::client())
         .timeout_config(TimeoutConfig::builder().operation_timeout(longest).build());
     // Without these the first request says that it has none.
     config.set_region(found.region.map(Region::new));

@@ -16,7 +16,7 @@
 #![warn(missing_docs)]
 
 pub mod auth;
-mod aws;
+pub mod aws;
 pub mod billing;
 pub mod config;
 pub mod database;

@@ -7,7 +7,8 @@
 use std::io::{self, Write};
 use std::sync::Once;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
 
 static STARTED: Once = Once::new();
 
@@ -16,21 +17,28 @@ static STARTED: Once = Once::new();
 pub fn init(level: &str, function: &'static str) {
     STARTED.call_once(|| {
         let level = match level.to_ascii_lowercase().as_str() {
-            level @ ("trace" | "debug" | "info" | "warn" | "error") => level.to_owned(),
-            _ => "info".to_owned(),
+            "trace" => LevelFilter::TRACE,
+            "debug" => LevelFilter::DEBUG,
+            "warn" => LevelFilter::WARN,
+            "error" => LevelFilter::ERROR,
+            _ => LevelFilter::INFO,
         };
         // Dependencies at `warn`: at `debug` several of them print headers, and a header may be a token. The
         // runtime's `panic` layer repeats every error that the shell has logged, and quotes panics.
-        let quiet = "lambda_runtime::layers::panic=off";
-        let filter = EnvFilter::new(format!("warn,{quiet},shared={level},functions={level}"));
+        let filter = Targets::new()
+            .with_default(LevelFilter::WARN)
+            .with_target("lambda_runtime::layers::panic", LevelFilter::OFF)
+            .with_target("shared", level)
+            .with_target("functions", level);
         let subscriber = tracing_subscriber::fmt()
             .json()
             .flatten_event(true)
             .with_current_span(true)
             .with_span_list(false)
-            .with_env_filter(filter)
+            .with_max_level(LevelFilter::TRACE)
             .with_writer(move || Labelled { function })
-            .finish();
+            .finish()
+            .with(filter);
         drop(tracing::subscriber::set_global_default(subscriber));
         std::panic::set_hook(Box::new(|info| {
             let place = info
