@@ -5,6 +5,8 @@
 //! meet the version it was planned for is an error, never a silent overwrite; the unique (subject, version) of
 //! events guards the rest.
 
+mod columns;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -12,38 +14,11 @@ use sqlx::types::Json;
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
-use super::plan::{Absence, Change, Marker, Verdict, Written};
+use super::plan::{Absence, Beginning, Change, Marker, Verdict, Written};
 use super::{Actor, BATCH, Error};
 use crate::digitalocean::listing::CompleteListing;
 use crate::kinds::{Kind, PROVIDER};
-
-/// A row on its way into the database: the members are column names.
-#[derive(Serialize)]
-struct RowOut<'a> {
-    id: Uuid,
-    version: i32,
-    provider_id: &'a str,
-    name: &'a str,
-    region: Option<&'a str>,
-    status: &'a str,
-    tags: &'a [String],
-    attrs: &'a Map<String, Value>,
-    cloud_project_id: Option<Uuid>,
-    tenant_id: Option<&'a str>,
-    attribution: &'static str,
-    content_hash: i64,
-}
-
-/// An event on its way into the database.
-#[derive(Serialize)]
-struct EventOut<'a> {
-    resource_id: Uuid,
-    version: i32,
-    event_type: &'static str,
-    changes: &'a Map<String, Value>,
-    tenant_id: Option<&'a str>,
-    left_tenant_id: Option<&'a str>,
-}
+use columns::{Document, Events, Rows, document};
 
 /// Changes that write no event, as columns.
 #[derive(Default)]
@@ -65,37 +40,33 @@ pub(super) async fn write(
     frozen_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let (mut inserted, mut updated, mut deleted, mut events) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut quiet = Quiet::default();
+    let (mut inserted, mut updated) = (Rows::default(), Rows::default());
+    let (mut deleted, mut events, mut quiet) = (Vec::new(), Events::default(), Quiet::default());
     for change in changes {
         match change {
             Change::Discovered(written) => {
-                inserted.push(row(written));
-                events.push(event(written, "discovered"));
+                let attrs = document(&written.content.attrs)?;
+                let said = document(&Beginning::of(&written.content, &attrs.0, now))?;
+                tell(&mut events, written, "discovered", said);
+                inserted.push(written, attrs);
             }
-            Change::Updated(written) => {
-                updated.push(row(written));
-                events.push(event(written, "updated"));
-            }
-            Change::Tagged(written) => {
-                updated.push(row(written));
-                events.push(event(written, "tagged"));
-            }
-            Change::Restored(written) => {
-                updated.push(row(written));
-                events.push(event(written, "restored"));
+            Change::Updated(written) | Change::Tagged(written) | Change::Restored(written) => {
+                let event_type = match change {
+                    Change::Tagged(_) => "tagged",
+                    Change::Restored(_) => "restored",
+                    _ => "updated",
+                };
+                tell(&mut events, written, event_type, document(&written.changes)?);
+                updated.push(written, document(&written.content.attrs)?);
             }
             Change::Deleted(tombstone) => {
                 deleted.push(tombstone.id);
-                events.push(EventOut {
-                    resource_id: tombstone.id,
-                    version: tombstone.version,
-                    event_type: "deleted",
-                    changes: &tombstone.changes,
-                    tenant_id: tombstone.tenant_id.as_deref(),
-                    left_tenant_id: None,
-                });
+                events.push(
+                    (tombstone.id, tombstone.version),
+                    "deleted",
+                    document(&tombstone.changes)?,
+                    (tombstone.tenant_id.as_deref(), None),
+                );
             }
             Change::Reread {
                 id,
@@ -125,57 +96,50 @@ pub(super) async fn write(
     record(door, actor, None, &events, now).await
 }
 
-fn row(written: &Written) -> RowOut<'_> {
-    let content = &written.content;
-    RowOut {
-        id: written.id,
-        version: written.version,
-        provider_id: &written.provider_id,
-        name: &content.name,
-        region: content.region.as_deref(),
-        status: &content.status,
-        tags: &content.tags,
-        attrs: &content.attrs,
-        cloud_project_id: content.attribution.cloud_project_id,
-        tenant_id: content.attribution.tenant_id.as_deref(),
-        attribution: content.attribution.rule.name(),
-        content_hash: written.content_hash,
-    }
-}
-
-fn event<'a>(written: &'a Written, event_type: &'static str) -> EventOut<'a> {
-    EventOut {
-        resource_id: written.id,
-        version: written.version,
+fn tell<'a>(events: &mut Events<'a>, written: &'a Written, event_type: &'static str, said: Document) {
+    let owner = written.content.attribution.tenant_id.as_deref();
+    events.push(
+        (written.id, written.version),
         event_type,
-        changes: &written.changes,
-        tenant_id: written.content.attribution.tenant_id.as_deref(),
-        left_tenant_id: written.left_tenant_id.as_deref(),
-    }
+        said,
+        (owner, written.left_tenant_id.as_deref()),
+    );
 }
 
 async fn insert(
     door: &mut Transaction<'_, Postgres>,
     kind: &'static Kind,
-    rows: &[RowOut<'_>],
+    rows: &Rows<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    if rows.is_empty() {
+    if rows.ids.is_empty() {
         return Ok(());
     }
     sqlx::query!(
         "INSERT INTO cloud_resources
             (id, provider, kind, provider_id, name, region, status, tags, attrs, cloud_project_id, tenant_id,
              attribution, content_hash, version, first_seen_at, last_seen_at, inserted_at, updated_at)
-         SELECT t.id, $2, $3, t.provider_id, t.name, t.region, t.status, t.tags, t.attrs, t.cloud_project_id,
-                t.tenant_id, t.attribution, t.content_hash, t.version, $4, $4, $4, $4
-         FROM json_to_recordset($1::json) AS t(id uuid, version integer, provider_id text, name text, region text,
-              status text, tags text[], attrs jsonb, cloud_project_id uuid, tenant_id text, attribution text,
-              content_hash bigint)",
-        Json(rows) as _,
+         SELECT t.id, $1, $2, t.provider_id, t.name, t.region, t.status, t.tags::text[], t.attrs, t.cloud_project_id,
+                t.tenant_id, t.attribution, t.content_hash, t.version, $3, $3, $3, $3
+         FROM unnest($4::uuid[], $5::integer[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::jsonb[],
+                     $12::uuid[], $13::text[], $14::text[], $15::bigint[])
+              AS t(id, version, provider_id, name, region, status, tags, attrs, cloud_project_id, tenant_id, attribution,
+                   content_hash)",
         PROVIDER,
         kind.name,
-        now
+        now,
+        &rows.ids,
+        &rows.versions,
+        &rows.provider_ids as _,
+        &rows.names as _,
+        &rows.regions as _,
+        &rows.statuses as _,
+        &rows.tags,
+        &rows.attrs as _,
+        &rows.projects as _,
+        &rows.tenants as _,
+        &rows.attributions as _,
+        &rows.hashes
     )
     .execute(&mut **door)
     .await?;
@@ -185,32 +149,44 @@ async fn insert(
 async fn update(
     door: &mut Transaction<'_, Postgres>,
     kind: &'static Kind,
-    rows: &[RowOut<'_>],
+    rows: &Rows<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let Some(first) = rows.first() else { return Ok(()) };
+    let Some(first) = rows.provider_ids.first() else {
+        return Ok(());
+    };
     let written = sqlx::query!(
         "UPDATE cloud_resources r
-         SET name = t.name, region = t.region, status = t.status, tags = t.tags, attrs = t.attrs,
+         SET name = t.name, region = t.region, status = t.status, tags = t.tags::text[], attrs = t.attrs,
              cloud_project_id = t.cloud_project_id, tenant_id = t.tenant_id, attribution = t.attribution,
-             content_hash = t.content_hash, version = t.version, last_seen_at = $2, updated_at = $2,
+             content_hash = t.content_hash, version = t.version, last_seen_at = $1, updated_at = $1,
              stale_strike_count = 0, last_struck_at = NULL, deleted_at = NULL
-         FROM json_to_recordset($1::json) AS t(id uuid, version integer, name text, region text, status text,
-              tags text[], attrs jsonb, cloud_project_id uuid, tenant_id text, attribution text,
-              content_hash bigint)
+         FROM unnest($2::uuid[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::jsonb[], $9::uuid[],
+                     $10::text[], $11::text[], $12::bigint[])
+              AS t(id, version, name, region, status, tags, attrs, cloud_project_id, tenant_id, attribution, content_hash)
          WHERE r.id = t.id AND r.version = t.version - 1",
-        Json(rows) as _,
-        now
+        now,
+        &rows.ids,
+        &rows.versions,
+        &rows.names as _,
+        &rows.regions as _,
+        &rows.statuses as _,
+        &rows.tags,
+        &rows.attrs as _,
+        &rows.projects as _,
+        &rows.tenants as _,
+        &rows.attributions as _,
+        &rows.hashes
     )
     .execute(&mut **door)
     .await?;
-    if written.rows_affected() == rows.len() as u64 {
+    if written.rows_affected() == rows.ids.len() as u64 {
         return Ok(());
     }
     // Impossible under the lock. If it happens all the same, somebody has written past the door.
     Err(Error::Contradiction {
         kind: kind.name,
-        provider_id: first.provider_id.to_owned(),
+        provider_id: (*first).to_owned(),
         what: "it, or a row beside it, was written past the mirror lock",
     })
 }
@@ -297,24 +273,29 @@ async fn record(
     door: &mut Transaction<'_, Postgres>,
     actor: Actor<'_>,
     reason: Option<&str>,
-    events: &[EventOut<'_>],
+    events: &Events<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    if events.is_empty() {
+    if events.resources.is_empty() {
         return Ok(());
     }
     sqlx::query!(
         "INSERT INTO cloud_resource_events
             (resource_id, version, event_type, changes, tenant_id, left_tenant_id, actor, sync_run_id, occurred_at,
              reason)
-         SELECT t.resource_id, t.version, t.event_type, t.changes, t.tenant_id, t.left_tenant_id, $2, $3, $4, $5
-         FROM json_to_recordset($1::json) AS t(resource_id uuid, version integer, event_type text, changes jsonb,
-              tenant_id text, left_tenant_id text)",
-        Json(events) as _,
+         SELECT t.resource_id, t.version, t.event_type, t.changes, t.tenant_id, t.left_tenant_id, $1, $2, $3, $4
+         FROM unnest($5::uuid[], $6::integer[], $7::text[], $8::jsonb[], $9::text[], $10::text[])
+              AS t(resource_id, version, event_type, changes, tenant_id, left_tenant_id)",
         actor.name,
         actor.lease.map(|lease| lease.run_id()),
         now,
-        reason
+        reason,
+        &events.resources,
+        &events.versions,
+        &events.types as _,
+        &events.changes as _,
+        &events.tenants as _,
+        &events.left_tenants as _
     )
     .execute(&mut **door)
     .await?;
@@ -465,16 +446,14 @@ pub(super) async fn move_all(
     )
     .execute(&mut **door)
     .await?;
-    let events: Vec<EventOut<'_>> = moves
-        .iter()
-        .map(|change| EventOut {
-            resource_id: change.id,
-            version: change.version,
-            event_type: "updated",
-            changes: &change.changes,
-            tenant_id: change.tenant_id.as_deref(),
-            left_tenant_id: change.left_tenant_id.as_deref(),
-        })
-        .collect();
+    let mut events = Events::default();
+    for change in moves {
+        events.push(
+            (change.id, change.version),
+            "updated",
+            document(&change.changes)?,
+            (change.tenant_id.as_deref(), change.left_tenant_id.as_deref()),
+        );
+    }
     record(door, actor, reason, &events, now).await
 }

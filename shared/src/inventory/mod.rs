@@ -412,7 +412,7 @@ async fn upsert(
     for sighting in sightings {
         let attribution = attributions.get(&sighting.provider_id);
         let change = match stored.get(&sighting.provider_id) {
-            None => Some(plan::discovered(Uuid::now_v7(), sighting, attribution, now)),
+            None => Some(plan::discovered(Uuid::now_v7(), sighting, attribution)),
             Some(row) => plan::seen(kind, row, sighting, attribution),
         };
         if let Some(change) = change {

@@ -25,7 +25,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use change::{
-    Absence, Change, Content, Live, Marker, Population, Row, Suspect, Tombstone, Verdict, Written,
+    Absence, Beginning, Change, Content, Live, Marker, Population, Row, Suspect, Tombstone, Verdict, Written,
 };
 
 use super::attribution::Attribution;
@@ -35,12 +35,7 @@ use crate::digitalocean::listing::CompleteListing;
 use crate::kinds::{Kind, Sighting};
 
 /// A thing that was never seen before.
-pub fn discovered(
-    id: Uuid,
-    sighting: &Sighting,
-    attribution: Option<&Attribution>,
-    now: DateTime<Utc>,
-) -> Change {
+pub fn discovered(id: Uuid, sighting: &Sighting, attribution: Option<&Attribution>) -> Change {
     let nothing = Content {
         name: sighting.provider_id.clone(),
         region: None,
@@ -49,30 +44,14 @@ pub fn discovered(
         attrs: Map::new(),
         attribution: attribution.cloned().unwrap_or_default(),
     };
-    let content = overlaid(&nothing, sighting);
-    let attribution = &content.attribution;
-    let mut changes = Map::new();
-    // Every field, so that replaying the events gives the row.
-    for (field, to) in [
-        ("name", Value::from(content.name.as_str())),
-        ("region", text(content.region.as_deref())),
-        ("status", Value::from(content.status.as_str())),
-        ("tags", Value::from(content.tags.clone())),
-        ("attrs", Value::Object(content.attrs.clone())),
-        ("cloud_project_id", project(attribution)),
-        ("tenant_id", text(attribution.tenant_id.as_deref())),
-        ("attribution", Value::from(attribution.rule.name())),
-        ("first_seen_at", instant(now)),
-    ] {
-        changes.insert(field.to_owned(), change(Value::Null, to));
-    }
+    let content = overlaid(nothing, sighting);
     Change::Discovered(Written {
         id,
         provider_id: sighting.provider_id.clone(),
         version: 1,
         content,
         content_hash: sighting.hash,
-        changes,
+        changes: Map::new(),
         left_tenant_id: None,
     })
 }
@@ -88,7 +67,7 @@ pub fn seen(
     let Some(before) = &row.content else {
         return struck.then_some(Change::Cleared { id: row.id });
     };
-    let mut after = overlaid(before, sighting);
+    let mut after = overlaid(before.clone(), sighting);
     after.attribution = if row.deleted_at.is_some() && kind.reuses_ids {
         // The name or address may be somebody else's by now: whose it was in its former life says nothing.
         attribution.cloned().unwrap_or_default()
@@ -257,8 +236,7 @@ fn is_believed(row: &Live, by_urn_only: bool, marker: &Marker, now: DateTime<Utc
 }
 
 /// The row with what was seen laid over it: what was not said stays as it was.
-fn overlaid(before: &Content, sighting: &Sighting) -> Content {
-    let mut after = before.clone();
+fn overlaid(mut after: Content, sighting: &Sighting) -> Content {
     if let Some(name) = &sighting.name {
         after.name.clone_from(name);
     }

@@ -139,7 +139,8 @@ pub async fn kinds_known_by_urn_only(pool: &Pool) -> Result<Vec<&'static Kind>, 
     Ok(names.iter().filter_map(|name| kind_named(name)).collect())
 }
 
-/// The stored rows of these sightings, by provider id; content only where it may be needed.
+/// The stored rows of these sightings, by provider id; content only where it may be needed. Each is looked up for
+/// itself: a table that was empty a moment ago would be read whole for every batch of a first sync.
 pub(super) async fn rows(
     door: &mut Transaction<'_, Postgres>,
     kind: &'static Kind,
@@ -155,7 +156,8 @@ pub(super) async fn rows(
                   r.name, r.region, r.status, r.tags, r.cloud_project_id, r.tenant_id, r.attribution,
                   CASE WHEN r.content_hash <> t.hash OR r.deleted_at IS NOT NULL THEN r.attrs::text END AS attrs
            FROM unnest($3::text[], $4::bigint[]) AS t(provider_id, hash)
-           JOIN cloud_resources r ON r.provider = $1 AND r.kind = $2 AND r.provider_id = t.provider_id"#,
+           CROSS JOIN LATERAL (SELECT * FROM cloud_resources
+                WHERE provider = $1 AND kind = $2 AND provider_id = t.provider_id OFFSET 0) r"#,
         PROVIDER,
         kind.name,
         &ids as _,

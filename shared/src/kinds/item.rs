@@ -220,6 +220,9 @@ pub(super) fn shaped(value: Value, shape: Shape) -> Option<Value> {
 }
 
 fn set(mut items: Vec<Value>) -> Value {
+    if items.len() < 2 {
+        return Value::Array(items);
+    }
     items.sort_by_cached_key(Value::to_string);
     items.dedup();
     Value::Array(items)

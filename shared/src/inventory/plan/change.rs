@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -205,10 +207,52 @@ pub struct Written {
     pub content: Content,
     /// Of the sighting.
     pub content_hash: i64,
-    /// `{field: {from, to}}`.
+    /// `{field: {from, to}}`; empty for a new thing, whose event says everything: see [`Beginning`].
     pub changes: Map<String, Value>,
     /// The owner it was taken from, if it was.
     pub left_tenant_id: Option<String>,
+}
+
+/// What the event of a new thing says: every field, so that replaying the events gives the row.
+#[derive(Serialize)]
+pub struct Beginning<'a> {
+    name: Made<&'a str>,
+    region: Made<Option<&'a str>>,
+    status: Made<&'a str>,
+    tags: Made<&'a [String]>,
+    attrs: Made<&'a RawValue>,
+    cloud_project_id: Made<Option<Uuid>>,
+    tenant_id: Made<Option<&'a str>>,
+    attribution: Made<&'static str>,
+    first_seen_at: Made<Value>,
+}
+
+/// A change from nothing.
+#[derive(Serialize)]
+struct Made<T> {
+    from: (),
+    to: T,
+}
+
+impl<'a> Beginning<'a> {
+    /// Of a thing that was first seen now; `attrs` is the text of its kept fields.
+    pub fn of(content: &'a Content, attrs: &'a RawValue, now: DateTime<Utc>) -> Self {
+        fn to<T>(to: T) -> Made<T> {
+            Made { from: (), to }
+        }
+        let attribution = &content.attribution;
+        Self {
+            name: to(&content.name),
+            region: to(content.region.as_deref()),
+            status: to(&content.status),
+            tags: to(&content.tags),
+            attrs: to(attrs),
+            cloud_project_id: to(attribution.cloud_project_id),
+            tenant_id: to(attribution.tenant_id.as_deref()),
+            attribution: to(attribution.rule.name()),
+            first_seen_at: to(super::instant(now)),
+        }
+    }
 }
 
 /// A row that becomes a tombstone.

@@ -23,7 +23,7 @@ fn web() -> Sighting {
 }
 
 fn stored(of: &Sighting, strikes: i16, deleted_at: Option<DateTime<Utc>>, with_content: bool) -> Row {
-    let Change::Discovered(written) = discovered(Uuid::nil(), of, None, at(0)) else {
+    let Change::Discovered(written) = discovered(Uuid::nil(), of, None) else {
         unreachable!()
     };
     Row {
@@ -43,11 +43,13 @@ fn a_new_thing_is_discovered_with_every_field() {
         tenant_id: Some("t".into()),
         rule: Rule::Membership,
     };
-    let Change::Discovered(written) = discovered(Uuid::nil(), &web(), Some(&attribution), at(0)) else {
+    let Change::Discovered(written) = discovered(Uuid::nil(), &web(), Some(&attribution)) else {
         panic!()
     };
     assert_eq!(written.version, 1);
-    let fields: Vec<_> = written.changes.keys().map(String::as_str).collect();
+    let attrs = serde_json::value::to_raw_value(&written.content.attrs).unwrap();
+    let said = serde_json::to_value(Beginning::of(&written.content, &attrs, at(0))).unwrap();
+    let fields: Vec<_> = said.as_object().unwrap().keys().collect();
     let all = [
         "attribution",
         "attrs",
@@ -60,17 +62,15 @@ fn a_new_thing_is_discovered_with_every_field() {
         "tenant_id",
     ];
     assert_eq!(fields, all);
-    assert_eq!(
-        written.changes["name"],
-        serde_json::json!({"from": null, "to": "web"})
-    );
-    assert_eq!(written.changes["tenant_id"]["to"], "t");
+    assert_eq!(said["name"], serde_json::json!({"from": null, "to": "web"}));
+    assert_eq!(said["tenant_id"]["to"], "t");
+    assert_eq!(said["attrs"]["to"], serde_json::json!({"memory": 1024}));
+    assert_eq!(said["first_seen_at"]["to"], instant(at(0)));
 }
 
 #[test]
 fn a_thing_without_a_name_goes_by_its_id() {
-    let Change::Discovered(written) =
-        discovered(Uuid::nil(), &sighting(serde_json::json!({"id": 9})), None, at(0))
+    let Change::Discovered(written) = discovered(Uuid::nil(), &sighting(serde_json::json!({"id": 9})), None)
     else {
         panic!()
     };
