@@ -3,6 +3,8 @@
 export SQLX_OFFLINE := true
 # Saves 10-50 ms of every cold start; the environment is part of aws-lc's build, so every build has to agree.
 export AWS_LC_SYS_NO_JITTER_ENTROPY := 1
+# Without its AVX-512 kernels and large tables; part of the build as well (docs/decisions/0018).
+export AWS_LC_SYS_SMALL := 1
 
 HARNESS := target/debug/harness
 # arm64 is what template.yaml deploys; x86_64 where Rust's arm64 target is not installed.

@@ -2,7 +2,7 @@
 //!
 //! The Runtime API is a socket that is read to the end of the first request. `preparing` in a binary's log is where its
 //! own work ends and waiting for secrets, database and clients begins: shown apart, because a hello-world has nothing to
-//! wait for. Binaries are those of `make bench`'s first step, as AWS would get them: link-time optimised and stripped.
+//! wait for. Binaries are those of `make bench`'s first step, as AWS would get them: small code, stripped.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;

@@ -22,7 +22,7 @@ use crate::deployment::{Deployment, GUARDIAN, TOKEN, event, tick, token};
 /// The newest C library that Amazon Linux 2023 has.
 const GLIBC: u32 = 34;
 /// Bytes of a function as it is built today, and a little: what makes one larger is to be noticed (docs/decisions/0018).
-const MOST: u64 = 16_000_000;
+const MOST: u64 = 11_000_000;
 
 /// `sync-floating-ips` is `SyncFloatingIps` in the template.
 fn logical(binary: &str) -> String {
