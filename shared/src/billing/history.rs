@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::store::{self, Header, Heading};
 use super::{PREVIEW, figure, ids, ingest, outbox, rematch};
 use crate::digitalocean::billing::{self, Booking, Listed};
+use crate::digitalocean::item::Members;
 use crate::digitalocean::listing::{Entry, Incomplete, Unreadable};
 use crate::sync::{Failure, Report, Token, Upstream};
 
@@ -91,11 +92,12 @@ async fn read(
     report: &mut Report,
 ) -> Result<Vec<Heading>, Failure> {
     let (mut entries, mut listed, mut seen) = (Vec::new(), BTreeMap::new(), 0_usize);
+    let whole = Members::whole();
     let history = upstream
-        .walk(token, &billing::history(), &mut |item| {
+        .walk(token, &billing::history(), &whole, &mut |item| {
             seen += 1;
-            let entry: Booking =
-                serde_json::from_str(item.get()).map_err(|_| Unreadable("an entry of the history".into()))?;
+            let entry: Booking = serde_json::from_str(item.text())
+                .map_err(|_| Unreadable("an entry of the history".into()))?;
             let invoice = entry.invoice_uuid.clone().filter(|uuid| !uuid.is_empty());
             // Other entries have no id of their own, and two of them may well be equal.
             let Some(invoice) = invoice.filter(|_| entry.kind == "Invoice") else {
@@ -111,9 +113,9 @@ async fn read(
         })
         .await?;
     let list = upstream
-        .walk(token, &billing::invoices(), &mut |item| {
+        .walk(token, &billing::invoices(), &whole, &mut |item| {
             let invoice: Listed =
-                serde_json::from_str(item.get()).map_err(|_| Unreadable("an invoice".into()))?;
+                serde_json::from_str(item.text()).map_err(|_| Unreadable("an invoice".into()))?;
             let uuid = invoice.invoice_uuid.clone();
             listed.insert(uuid.clone(), invoice);
             Ok(Entry::One(uuid))

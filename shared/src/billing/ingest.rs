@@ -22,6 +22,7 @@ use super::store::{self, Header};
 use super::{Error, LedgerReport};
 use crate::digitalocean;
 use crate::digitalocean::billing::{self, Item};
+use crate::digitalocean::item::Members;
 use crate::digitalocean::listing::{Entry, Incomplete, Unreadable};
 use crate::runs::Tick;
 use crate::sync::{self, Failure, Report, RunOutcome, Station, Token, Upstream};
@@ -190,15 +191,20 @@ async fn items(
     }
     let (mut items, mut seen) = (Items::default(), 0_u32);
     let end = upstream
-        .walk(token, &billing::items(&header.invoice_uuid), &mut |item| {
-            seen += 1;
-            let item: Item =
-                serde_json::from_str(item.get()).map_err(|_| Unreadable("an item of the invoice".into()))?;
-            items
-                .add(&item)
-                .map_err(|what| Unreadable(format!("an item of the invoice ({what})").into()))?;
-            Ok(Entry::Beside(seen.to_string()))
-        })
+        .walk(
+            token,
+            &billing::items(&header.invoice_uuid),
+            &Members::whole(),
+            &mut |item| {
+                seen += 1;
+                let item: Item = serde_json::from_str(item.text())
+                    .map_err(|_| Unreadable("an item of the invoice".into()))?;
+                items
+                    .add(&item)
+                    .map_err(|what| Unreadable(format!("an item of the invoice ({what})").into()))?;
+                Ok(Entry::Beside(seen.to_string()))
+            },
+        )
         .await?;
     match end {
         Ok(_) => Ok(Ids::Of(items)),

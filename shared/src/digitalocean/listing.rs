@@ -8,6 +8,7 @@
 //! never idle while there is something to ask.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -17,8 +18,8 @@ use futures_util::FutureExt;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use serde_json::value::RawValue;
 
+use super::item::{Item, Members};
 use super::page::{Beside, Page, loose_total, next_link, total};
 use super::{Answer, Error, Session};
 
@@ -103,14 +104,27 @@ pub enum Incomplete {
 pub struct Unreadable(pub Cow<'static, str>);
 
 /// Reads one item of a collection and answers what it is.
-pub type Read<'r> = dyn FnMut(&RawValue) -> Result<Entry, Unreadable> + Send + 'r;
+pub type Read<'r> = dyn FnMut(&Item<'_>) -> Result<Entry, Unreadable> + Send + 'r;
+
+/// The answer to one request of a walk, not looked at yet.
+pub struct Answered {
+    page: u32,
+    answer: Result<Answer, Error>,
+}
 
 /// A walk under way.
 pub struct Walk<'a> {
     session: &'a Session,
     collection: Collection,
+    members: &'a Members,
     begun_at: DateTime<Utc>,
     queue: VecDeque<u32>,
+    /// Pages there are, once the first one has said so.
+    pages: Option<u32>,
+    /// Pages asked for, or about to be, whatever the first one says.
+    expected: u32,
+    /// Answers that came before the first page's, which says how to look at them.
+    early: Vec<Answered>,
     under_way: FuturesUnordered<BoxFuture<'a, (u32, Result<Answer, Error>)>>,
     failures: BTreeMap<u32, usize>,
     total: Option<u64>,
@@ -128,13 +142,22 @@ pub struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// A walk that has not asked for anything yet.
-    pub fn new(session: &'a Session, collection: Collection, now: DateTime<Utc>) -> Self {
+    /// A walk that has not asked for anything yet, and will look at these members of items.
+    pub fn new(
+        session: &'a Session,
+        collection: Collection,
+        members: &'a Members,
+        now: DateTime<Utc>,
+    ) -> Self {
         Self {
             session,
             collection,
+            members,
             begun_at: now,
             queue: VecDeque::from([1]),
+            pages: None,
+            expected: 1,
+            early: Vec::new(),
             under_way: FuturesUnordered::new(),
             failures: BTreeMap::new(),
             total: None,
@@ -150,6 +173,16 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// The same, where so many pages are expected: as many of them as may be under way at a time are asked for before the
+    /// first one says how many there are.
+    pub fn expecting(mut self, pages: usize) -> Self {
+        if matches!(self.collection.paging, Paging::Numbered | Paging::Counted { .. }) {
+            self.expected = u32::try_from(pages.clamp(1, IN_FLIGHT)).unwrap_or(1);
+            self.queue = (1..=self.expected).collect();
+        }
+        self
+    }
+
     /// Requests the walk could use from now on; what is under way has been paid for.
     pub fn wants(&self) -> u32 {
         u32::try_from(self.queue.len()).unwrap_or(u32::MAX)
@@ -162,7 +195,7 @@ impl<'a> Walk<'a> {
 
     /// Whether no answer is waited for.
     pub fn is_quiet(&self) -> bool {
-        self.under_way.is_empty()
+        self.under_way.is_empty() && (self.early.is_empty() || self.pages.is_none())
     }
 
     /// Requests that may be sent at this moment.
@@ -207,6 +240,7 @@ impl<'a> Walk<'a> {
     pub fn abandon(&mut self, why: impl Into<String>) {
         self.stop(why);
         self.under_way.clear();
+        self.early.clear();
     }
 
     /// Sends up to `granted` requests, and answers how many: as many as there is room for.
@@ -222,11 +256,28 @@ impl<'a> Walk<'a> {
         sent
     }
 
-    /// Waits for one answer and hands its items to `read`, which answers what each is. Waiting may be given up and
-    /// begun again: no answer is lost.
-    pub async fn answered(&mut self, read: &mut Read<'_>) {
-        match self.under_way.next().await {
-            Some((page, Ok(answer))) => {
+    /// Waits for one answer, if one is under way: for the first page's first, unless one asks to wait. Waiting may be given
+    /// up and begun again: no answer is lost.
+    pub async fn answered(&mut self) -> Option<Answered> {
+        let is_first_known = self.pages.is_some() || self.expected == 1;
+        if is_first_known && let Some(answered) = self.early.pop() {
+            return Some(answered);
+        }
+        loop {
+            let (page, answer) = self.under_way.next().await?;
+            let is_to_wait = matches!(answer, Err(Error::Burst(_)));
+            let answered = Answered { page, answer };
+            if page == 1 || is_first_known || is_to_wait {
+                return Some(answered);
+            }
+            self.early.push(answered);
+        }
+    }
+
+    /// Hands the items of an answer to `read`, which answers what each is.
+    pub fn take(&mut self, Answered { page, answer }: Answered, read: &mut Read<'_>) {
+        match answer {
+            Ok(answer) => {
                 self.last_request_id = answer.request_id.clone().or(self.last_request_id.take());
                 let left = (answer.remaining, answer.reset);
                 match self.accept(page, &answer, read) {
@@ -234,8 +285,9 @@ impl<'a> Walk<'a> {
                     Err(error) => self.failed(page, error),
                 }
             }
-            Some((page, Err(error))) => self.failed(page, error),
-            None => {}
+            // There is no such page after all.
+            Err(_) if self.pages.is_some_and(|pages| page > pages) => {}
+            Err(error) => self.failed(page, error),
         }
     }
 
@@ -312,12 +364,12 @@ impl<'a> Walk<'a> {
     }
 
     fn accept(&mut self, page: u32, answer: &Answer, read: &mut Read<'_>) -> Result<(), Error> {
-        let Page { items, beside } = Page::cut(&answer.body, self.collection.root)?;
+        let Page { items, beside } = Page::cut(&answer.body, self.collection.root, self.members)?;
         self.check(page, items.len(), &beside)?;
-        for item in items {
+        for item in &items {
             match read(item) {
                 Ok(entry) => {
-                    if !self.take(entry) {
+                    if !self.note(entry) {
                         self.doubt(format!("page {page} repeats an item"));
                     }
                 }
@@ -328,7 +380,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Notes what came; false if some of it had come before.
-    fn take(&mut self, entry: Entry) -> bool {
+    fn note(&mut self, entry: Entry) -> bool {
         let (new, within) = match entry {
             Entry::One(id) => (self.ids.insert(id), Vec::new()),
             Entry::Beside(id) => (self.others.insert(id), Vec::new()),
@@ -378,14 +430,17 @@ impl<'a> Walk<'a> {
             if last > MAX_PAGES {
                 self.doubt(format!("{total} items are more than {MAX_PAGES} pages"));
             } else {
-                self.queue.extend(2..=last);
+                self.pages = Some(last);
+                self.queue.retain(|page| *page <= last);
+                self.queue.extend(self.expected + 1..=last);
             }
         }
         let number = u64::from(page);
-        let expected = if number < pages {
-            per_page
-        } else {
-            total.saturating_sub(per_page * (pages - 1))
+        let expected = match number.cmp(&pages) {
+            Ordering::Less => per_page,
+            Ordering::Equal => total.saturating_sub(per_page * (pages - 1)),
+            // Asked for before the first page had said how many there are.
+            Ordering::Greater => 0,
         };
         if size == 0 && expected > 0 {
             // A total that lies would send us through a thousand empty pages.

@@ -7,6 +7,7 @@
 pub mod billing;
 mod collection;
 mod error;
+pub mod item;
 pub mod listing;
 mod page;
 

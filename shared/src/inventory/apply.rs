@@ -36,7 +36,7 @@ pub(super) async fn write(
     door: &mut Transaction<'_, Postgres>,
     actor: Actor<'_>,
     kind: &'static Kind,
-    changes: &[Change],
+    changes: &[Change<'_>],
     frozen_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
@@ -44,11 +44,12 @@ pub(super) async fn write(
     let (mut deleted, mut events, mut quiet) = (Vec::new(), Events::default(), Quiet::default());
     for change in changes {
         match change {
-            Change::Discovered(written) => {
-                let attrs = document(&written.content.attrs)?;
-                let said = document(&Beginning::of(&written.content, &attrs.0, now))?;
-                tell(&mut events, written, "discovered", said);
-                inserted.push(written, attrs);
+            Change::Discovered(new) => {
+                let attrs = Json(new.sighting.attrs.document());
+                let said = document(&Beginning::of(new, &attrs.0, now))?;
+                let owner = new.attribution.tenant_id.as_deref();
+                events.push((new.id, 1), "discovered", said, (owner, None));
+                inserted.add(new, attrs);
             }
             Change::Updated(written) | Change::Tagged(written) | Change::Restored(written) => {
                 let event_type = match change {

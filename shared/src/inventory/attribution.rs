@@ -91,8 +91,8 @@ impl Attribution {
 /// What a thing says about itself; what it leaves unsaid now is what it said before.
 pub(super) struct Claim<'a> {
     pub(super) provider_id: &'a str,
-    pub(super) project_id: Option<&'a str>,
-    pub(super) parent: Option<(&'a str, &'a str)>,
+    pub(super) project_id: Option<String>,
+    pub(super) parent: Option<(String, String)>,
 }
 
 impl<'a> Claim<'a> {
@@ -100,15 +100,16 @@ impl<'a> Claim<'a> {
         let before = stored.and_then(|row| row.content.as_ref());
         let said = |key: &str| {
             let now = sighting.attrs.get(key);
-            now.or_else(|| before.and_then(|content| content.attrs.get(key)))
+            now.or_else(|| before.and_then(|content| content.attrs.get(key).cloned()))
         };
         let parent = said("parent").and_then(|parent| {
-            let text = |key: &str| parent.get(key).and_then(Value::as_str);
+            let text = |key: &str| parent.get(key).and_then(Value::as_str).map(str::to_owned);
             Some((text("kind")?, text("id")?))
         });
+        let project_id = said("project_id").and_then(|id| id.as_str().map(str::to_owned));
         Self {
             provider_id: &sighting.provider_id,
-            project_id: said("project_id").and_then(Value::as_str),
+            project_id,
             parent,
         }
     }
@@ -122,9 +123,10 @@ pub(super) async fn resolve(
     claims: &[Claim<'_>],
 ) -> Result<BTreeMap<String, Attribution>, Error> {
     let ids: Vec<&str> = claims.iter().map(|claim| claim.provider_id).collect();
-    let projects: Vec<Option<&str>> = claims.iter().map(|claim| claim.project_id).collect();
-    let parent_kinds: Vec<Option<&str>> = claims.iter().map(|claim| claim.parent.map(|p| p.0)).collect();
-    let parents: Vec<Option<&str>> = claims.iter().map(|claim| claim.parent.map(|p| p.1)).collect();
+    let projects: Vec<Option<&str>> = claims.iter().map(|claim| claim.project_id.as_deref()).collect();
+    let parents = || claims.iter().map(|claim| claim.parent.as_ref());
+    let parent_kinds: Vec<Option<&str>> = parents().map(|parent| Some(&*parent?.0)).collect();
+    let parents: Vec<Option<&str>> = parents().map(|parent| Some(&*parent?.1)).collect();
     let found = sqlx::query!(
         r#"SELECT t.provider_id AS "provider_id!", want.project, want.tenant, want.rule AS "rule!"
            FROM unnest($3::text[], $4::text[], $5::text[], $6::text[]) AS t(provider_id, project_id, parent_kind, parent_id)

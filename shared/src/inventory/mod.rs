@@ -34,7 +34,7 @@ pub use freshness::{Age, ages};
 pub use membership::{Member, Memberships, Settled, settle};
 pub use plan::Verdict;
 pub use projects::reconcile_projects;
-pub use stored::{Known, kinds_known_by_urn_only, known};
+pub use stored::{Known, kinds_known_by_urn_only, known, sizes};
 pub use verify::{Breach, Judged, Verification, VerifyError, mirrored_team, verify};
 
 use attribution::Claim;
@@ -464,7 +464,7 @@ async fn strike(
 }
 
 impl Outcome {
-    fn count(&mut self, change: &plan::Change) {
+    fn count(&mut self, change: &plan::Change<'_>) {
         use plan::Change;
         let counter = match change {
             Change::Discovered(_) => &mut self.discovered,

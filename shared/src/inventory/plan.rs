@@ -25,7 +25,8 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use change::{
-    Absence, Beginning, Change, Content, Live, Marker, Population, Row, Suspect, Tombstone, Verdict, Written,
+    Absence, Beginning, Change, Content, Live, Marker, New, Population, Row, Suspect, Tombstone, Verdict,
+    Written,
 };
 
 use super::attribution::Attribution;
@@ -35,24 +36,11 @@ use crate::digitalocean::listing::CompleteListing;
 use crate::kinds::{Kind, Sighting};
 
 /// A thing that was never seen before.
-pub fn discovered(id: Uuid, sighting: &Sighting, attribution: Option<&Attribution>) -> Change {
-    let nothing = Content {
-        name: sighting.provider_id.clone(),
-        region: None,
-        status: "unknown".to_owned(),
-        tags: Vec::new(),
-        attrs: Map::new(),
-        attribution: attribution.cloned().unwrap_or_default(),
-    };
-    let content = overlaid(nothing, sighting);
-    Change::Discovered(Written {
+pub fn discovered<'s>(id: Uuid, sighting: &'s Sighting, attribution: Option<&Attribution>) -> Change<'s> {
+    Change::Discovered(New {
         id,
-        provider_id: sighting.provider_id.clone(),
-        version: 1,
-        content,
-        content_hash: sighting.hash,
-        changes: Map::new(),
-        left_tenant_id: None,
+        sighting,
+        attribution: attribution.cloned().unwrap_or_default(),
     })
 }
 
@@ -62,7 +50,7 @@ pub fn seen(
     row: &Row,
     sighting: &Sighting,
     attribution: Option<&Attribution>,
-) -> Option<Change> {
+) -> Option<Change<'static>> {
     let struck = row.strikes > 0;
     let Some(before) = &row.content else {
         return struck.then_some(Change::Cleared { id: row.id });
@@ -123,7 +111,7 @@ pub fn absent(
         .notable
         .iter()
         .partition(|row| listing.ids().contains(&row.provider_id));
-    let mut changes: Vec<Change> = present
+    let mut changes: Vec<Change<'static>> = present
         .iter()
         .filter(|row| row.strikes > 0)
         .map(|row| Change::Cleared { id: row.id })
@@ -173,7 +161,12 @@ fn is_spaced(row: &Live, now: DateTime<Utc>, spacing: Duration) -> bool {
 }
 
 /// `proofs` is `None` for a kind that DigitalOcean answers for by listing only.
-fn struck(row: &Live, proofs: Option<&Proofs>, now: DateTime<Utc>, spacing: Duration) -> Option<Change> {
+fn struck(
+    row: &Live,
+    proofs: Option<&Proofs>,
+    now: DateTime<Utc>,
+    spacing: Duration,
+) -> Option<Change<'static>> {
     if !is_spaced(row, now, spacing) {
         return None;
     }
@@ -249,10 +242,10 @@ fn overlaid(mut after: Content, sighting: &Sighting) -> Content {
     if let Some(tags) = &sighting.tags {
         after.tags.clone_from(tags);
     }
-    for (key, value) in &sighting.attrs {
+    for (key, value) in sighting.attrs.values() {
         // Null where nothing was known says nothing new.
-        if !value.is_null() || after.attrs.contains_key(*key) {
-            after.attrs.insert((*key).to_owned(), value.clone());
+        if !value.is_null() || after.attrs.contains_key(key) {
+            after.attrs.insert(key.to_owned(), value);
         }
     }
     after

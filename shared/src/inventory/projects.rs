@@ -172,7 +172,7 @@ fn overlaid(before: Option<&Facts>, sighting: &Sighting) -> Facts {
     if let Some(environment) = text("environment") {
         facts.environment = environment.to_ascii_lowercase();
     }
-    if let Some(is_default) = sighting.attrs.get("is_default").and_then(Value::as_bool) {
+    if let Some(is_default) = sighting.attrs.get("is_default").and_then(|is| is.as_bool()) {
         facts.is_default = is_default;
     }
     facts
@@ -288,7 +288,7 @@ async fn see(
 async fn strike(
     door: &mut Transaction<'_, Postgres>,
     actor: Actor<'_>,
-    change: &Change,
+    change: &Change<'_>,
     frozen_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {

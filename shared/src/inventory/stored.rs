@@ -39,9 +39,9 @@ impl Known {
         ids.filter(|id| !listing.ids().contains(*id)).collect()
     }
 
-    /// Whether this sighting says nothing new about a live row.
-    pub fn holds(&self, sighting: &Sighting) -> bool {
-        self.hashes.get(sighting.provider_id.as_str()) == Some(&sighting.hash)
+    /// Whether what was seen of this one says nothing new about a live row.
+    pub fn holds(&self, provider_id: &str, hash: i64) -> bool {
+        self.hashes.get(provider_id) == Some(&hash)
     }
 }
 
@@ -62,6 +62,26 @@ pub async fn known(pool: &Pool, kind: &'static Kind) -> Result<Known, Error> {
         hashes.insert(row.provider_id.into_boxed_str(), row.content_hash);
     }
     Ok(Known { hashes })
+}
+
+/// How many things of these kinds their last complete listings held; kinds that had none are left out.
+///
+/// # Errors
+/// When the database cannot be used.
+pub async fn sizes(pool: &Pool, kinds: &[&'static Kind]) -> Result<BTreeMap<String, usize>, Error> {
+    let names: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
+    let rows = sqlx::query!(
+        r#"SELECT kind, last_complete_size AS "size!" FROM sync_markers
+           WHERE provider = $1 AND kind = ANY($2) AND last_complete_size IS NOT NULL"#,
+        PROVIDER,
+        &names as _
+    )
+    .fetch_all(pool)
+    .await?;
+    let sizes = rows
+        .into_iter()
+        .map(|row| (row.kind, usize::try_from(row.size).unwrap_or(0)));
+    Ok(sizes.collect())
 }
 
 /// Live rows with a strike, the longest waiting first, and how each is asked for.

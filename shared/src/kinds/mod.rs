@@ -10,6 +10,7 @@ pub mod alert_policy;
 pub mod app;
 pub mod autoscale_pool;
 pub mod byoip_prefix;
+mod canonical;
 pub mod cdn_endpoint;
 pub mod certificate;
 pub mod container_registry;
@@ -51,7 +52,7 @@ pub mod vpc_peering;
 
 pub use placeholder::kind_named;
 pub use scope::scope_of;
-pub use sighting::{Sighting, Told};
+pub use sighting::{Attrs, Glimpse, Sighting, Told};
 
 use crate::digitalocean::listing::Collection;
 

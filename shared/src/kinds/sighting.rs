@@ -7,14 +7,18 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::item::{Item, clean, is_something, plain_id, refuse, region, shaped, strings, text};
-use super::{Kind, Parent, Status};
+use super::canonical::Canonical;
+use super::item::{id, is_something, plain_id, refuse, region, strings, text, unquoted, value};
+use super::{Attr, Kind, Parent, Status};
+use crate::digitalocean::item::{Item, Members};
 use crate::digitalocean::listing::Unreadable;
 
 /// Part of every hash. Raise it when reading changes in a way that must reach rows whose items did not change.
@@ -37,13 +41,37 @@ pub struct Sighting {
     /// Its tags as a sorted set, if the item says so.
     pub tags: Option<Vec<String>>,
     /// The kept fields that the item has, canonical.
-    pub attrs: BTreeMap<&'static str, Value>,
+    pub attrs: Attrs,
     /// Equal for equal content.
     pub hash: i64,
 }
 
+/// One thing as it is seen in an item, before anything of it is kept.
+#[derive(Debug)]
+pub struct Glimpse<'a> {
+    /// DigitalOcean's id, as text.
+    pub provider_id: Cow<'a, str>,
+    name: Option<Cow<'a, str>>,
+    region: Option<Option<Cow<'a, str>>>,
+    status: Option<Cow<'a, str>>,
+    tags: Option<Vec<Cow<'a, str>>>,
+    text: &'a [u8],
+    attrs: &'a [(&'static str, Range<usize>)],
+    /// Equal for equal content.
+    pub hash: i64,
+}
+
+/// Kept fields, each as canonical JSON, sorted by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Attrs {
+    /// One behind the other.
+    text: Box<str>,
+    /// Their names, and where each ends.
+    fields: Box<[(&'static str, usize)]>,
+}
+
 impl Sighting {
-    /// Reads one item of a listing.
+    /// Reads one item of a listing, given as text.
     ///
     /// # Errors
     /// When there is no id, or a field it keeps cannot be what it should be.
@@ -61,127 +89,319 @@ impl Sighting {
         outer: Option<&str>,
         told: Option<&Told>,
     ) -> Result<Self, Unreadable> {
-        let mut item = Item::of(item)?;
+        let members = Members::at(members(kind));
+        let mut sight = Sight::of(kind, &members);
+        Ok(sight.read(&members.of(item)?, outer, told)?.keep())
+    }
+}
+
+impl Glimpse<'_> {
+    /// The thing, to be kept.
+    pub fn keep(self) -> Sighting {
+        let mut text = String::new();
+        let mut fields = Vec::with_capacity(self.attrs.len());
+        for (key, place) in self.attrs {
+            let value = self.text.get(place.clone()).unwrap_or_default();
+            // Made from texts, so it is one.
+            text.push_str(&String::from_utf8_lossy(value));
+            fields.push((*key, text.len()));
+        }
+        let owned = |text: Cow<'_, str>| text.into_owned();
+        Sighting {
+            provider_id: self.provider_id.into_owned(),
+            name: self.name.map(owned),
+            region: self.region.map(|region| region.map(owned)),
+            status: self.status.map(owned),
+            tags: self.tags.map(|tags| tags.into_iter().map(owned).collect()),
+            attrs: Attrs {
+                text: text.into_boxed_str(),
+                fields: fields.into_boxed_slice(),
+            },
+            hash: self.hash,
+        }
+    }
+}
+
+impl Attrs {
+    /// Each field with its text.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let mut begin = 0;
+        self.fields.iter().map(move |(key, end)| {
+            let text = self.text.get(std::mem::replace(&mut begin, *end)..*end);
+            (*key, text.unwrap_or("null"))
+        })
+    }
+
+    /// Each field with its value.
+    pub fn values(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        self.iter().filter_map(|(key, text)| Some((key, value(text)?)))
+    }
+
+    /// What one field says; `None`: it is not among them.
+    pub fn get(&self, key: &str) -> Option<Value> {
+        self.iter()
+            .find(|(found, _)| *found == key)
+            .and_then(|(_, text)| value(text))
+    }
+
+    /// All of them as one document, those that are null left out: what there is to say of a thing that was never seen.
+    pub fn document(&self) -> Box<RawValue> {
+        let mut text = String::with_capacity(self.text.len() + 16 * self.fields.len());
+        for (key, value) in self.iter().filter(|(_, text)| *text != "null") {
+            // Names of fields are plain words of ours.
+            text.push_str(if text.is_empty() { "{\"" } else { ",\"" });
+            text.push_str(key);
+            text.push_str("\":");
+            text.push_str(value);
+        }
+        text.push_str(if text.is_empty() { "{}" } else { "}" });
+        RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
+    }
+}
+
+impl Serialize for Attrs {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.fields.len()))?;
+        for (key, text) in self.iter() {
+            map.serialize_entry(key, &value(text))?;
+        }
+        map.end()
+    }
+}
+
+/// The paths of all that is looked at in an item of this kind.
+pub(super) fn members(kind: &Kind) -> impl Iterator<Item = &'static str> {
+    let status = match kind.status {
+        Status::Active => None,
+        Status::At(at) | Status::Settled(at, _) | Status::If { at, .. } => Some(at),
+    };
+    let parents = kind.parents.iter().flat_map(|parent| match *parent {
+        Parent::At { at, .. } => [Some(at), None],
+        Parent::When { field, at, .. } => [Some(field), Some(at)],
+        Parent::Tag { .. } | Parent::Outer { .. } | Parent::Names { .. } => [None, None],
+    });
+    let attrs = kind.attrs.iter().flat_map(|attr| [Some(attr.at), attr.unless]);
+    [Some(kind.id), kind.region_at, status, kind.tags_at]
+        .into_iter()
+        .chain(parents)
+        .chain(attrs)
+        .flatten()
+        .chain(kind.name_at.iter().copied())
+}
+
+/// What is kept of an item.
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    /// A field, and where it is noted.
+    Attr(&'static Attr, Option<usize>),
+    /// What it belongs to.
+    Parent,
+}
+
+/// Reads items of one kind; what it needs for one it uses again for the next.
+#[derive(Debug)]
+pub(super) struct Sight<'k> {
+    kind: &'k Kind,
+    /// What is kept, sorted by name.
+    order: Vec<(&'static str, Kept)>,
+    canonical: Canonical,
+    attrs: Vec<(&'static str, Range<usize>)>,
+}
+
+impl<'k> Sight<'k> {
+    /// For items that are cut into these members.
+    pub(super) fn of(kind: &'k Kind, members: &Members) -> Self {
+        let kept = |attr: &'static Attr| (attr.key, Kept::Attr(attr, members.place(attr.at)));
+        let mut order: Vec<_> = kind.attrs.iter().map(kept).collect();
+        if !kind.parents.is_empty() {
+            order.push(("parent", Kept::Parent));
+        }
+        order.sort_unstable_by_key(|(key, _)| *key);
+        Self {
+            kind,
+            order,
+            canonical: Canonical::default(),
+            attrs: Vec::new(),
+        }
+    }
+
+    /// Reads one item, whose members must be those of [`members`].
+    pub(super) fn read<'a>(
+        &'a mut self,
+        item: &Item<'a>,
+        outer: Option<&str>,
+        told: Option<&Told>,
+    ) -> Result<Glimpse<'a>, Unreadable> {
+        if !item.is_object() {
+            return Err(refuse("it is not an object"));
+        }
+        let kind = self.kind;
         let mut names = kind.name_at.iter();
         let name = names
-            .find_map(|path| text(&mut item, path).transpose())
+            .find_map(|path| text(item, path).transpose())
             .transpose()?
             .flatten();
-        let provider_id = match (item.at(kind.id), outer, &name) {
-            (Some(Value::String(id)), ..) if !id.is_empty() && id.len() <= 1_024 => clean(id),
-            (Some(Value::Number(id)), ..) if id.is_u64() => id.to_string(),
+        let provider_id = match (id(item, kind.id)?, outer, &name) {
+            (Some(id), ..) => id,
             // Some things inside others have no id but their name.
-            (None, Some(outer), Some(name)) if !name.is_empty() => format!("{outer}/{name}"),
+            (None, Some(outer), Some(name)) if !name.is_empty() => Cow::Owned(format!("{outer}/{name}")),
             _ => return Err(refuse("it has no id")),
         };
         let region = match kind.region_at {
-            Some(path) => region(&mut item, path)?,
+            Some(path) => region(item, path)?,
             None => None,
         };
-        let status = status(&mut item, kind.status)?;
+        let status = status(item, kind.status)?;
         let tags = match kind.tags_at {
-            Some(path) => strings(&mut item, path)?,
+            Some(path) => strings(item, path)?,
             None => None,
         };
-        let mut attrs = BTreeMap::new();
-        for attr in kind.attrs {
-            if let Some(path) = attr.unless {
-                match item.at(path).as_ref().map(is_something) {
-                    Some(false) => {}
-                    Some(true) => {
-                        attrs.insert(attr.key, Value::Null);
-                        continue;
-                    }
-                    None => continue,
+        let parent = parent(kind, item, &provider_id, tags.as_deref(), outer, told);
+        self.begin();
+        if let Some(name) = &name {
+            self.field("name", |to| to.read_string(name));
+        }
+        if let Some(region) = &region {
+            self.field("region", |to| match region {
+                Some(region) => to.read_string(region),
+                None => to.plain(b"null"),
+            });
+        }
+        if let Some(status) = &status {
+            self.field("status", |to| to.read_string(status));
+        }
+        if let Some(tags) = &tags {
+            self.field("tags", |to| to.read_strings(tags));
+        }
+        for at in 0..self.order.len() {
+            match (self.order.get(at).copied(), &parent) {
+                (Some((_, Kept::Attr(attr, place))), _) => self.keep(item, attr, place)?,
+                (Some((key, Kept::Parent)), Some(parent)) => {
+                    self.attr(key, |to| {
+                        parent.write(to);
+                        Some(())
+                    });
                 }
-            }
-            if let Some(value) = item.at(attr.at) {
-                let value = shaped(value, attr.shape)
-                    .ok_or_else(|| Unreadable(Cow::Owned(format!("{} is not what it should be", attr.at))))?;
-                attrs.insert(attr.key, value);
+                (Some((_, Kept::Parent)) | None, _) => {}
             }
         }
-        if let Some(parent) = parent(kind, &mut item, &provider_id, tags.as_deref(), outer, told) {
-            attrs.insert("parent", parent);
-        }
-        let mut sighting = Self {
+        Ok(Glimpse {
             provider_id,
             name,
             region,
             status,
             tags,
-            attrs,
-            hash: 0,
+            text: self.canonical.text(),
+            attrs: &self.attrs,
+            hash: xxh3_64(self.canonical.text()).cast_signed(),
+        })
+    }
+
+    /// Keeps a field, if the item has it.
+    fn keep(&mut self, item: &Item<'_>, attr: &'static Attr, place: Option<usize>) -> Result<(), Unreadable> {
+        debug_assert!(place.is_some(), "nobody looked for {}", attr.at);
+        if let Some(path) = attr.unless {
+            match item.raw(path).map(is_something) {
+                Some(false) => {}
+                Some(true) => {
+                    self.attr(attr.key, |to| {
+                        to.plain(b"null");
+                        Some(())
+                    });
+                    return Ok(());
+                }
+                None => return Ok(()),
+            }
+        }
+        let Some(raw) = place.and_then(|place| item.at(place)) else {
+            return Ok(());
         };
-        sighting.hash = sighting.digest();
-        Ok(sighting)
+        self.attr(attr.key, |to| to.value(raw, attr.shape))
+            .ok_or_else(|| Unreadable(Cow::Owned(format!("{} is not what it should be", attr.at))))
     }
 
-    /// A hash over everything but the id, the same on every machine and in every release.
-    fn digest(&self) -> i64 {
-        let mut text = Vec::with_capacity(1_024);
-        text.push(READING);
-        if let Some(name) = &self.name {
-            part(&mut text, "", "name", name);
-        }
-        if let Some(region) = &self.region {
-            part(&mut text, "", "region", region);
-        }
-        if let Some(status) = &self.status {
-            part(&mut text, "", "status", status);
-        }
-        if let Some(tags) = &self.tags {
-            part(&mut text, "", "tags", tags);
-        }
-        for (key, value) in &self.attrs {
-            part(&mut text, "attrs.", key, value);
-        }
-        xxh3_64(&text).cast_signed()
+    /// The text that is hashed: everything but the id, the same on every machine and in every release. Each field is its
+    /// label and its JSON.
+    fn begin(&mut self) {
+        self.canonical.clear();
+        self.attrs.clear();
+        self.canonical.plain(&[READING]);
+    }
+
+    fn field(&mut self, label: &str, write: impl FnOnce(&mut Canonical)) {
+        self.canonical.plain(label.as_bytes());
+        self.canonical.plain(&[0]);
+        write(&mut self.canonical);
+        self.canonical.plain(&[0]);
+    }
+
+    fn attr(&mut self, key: &'static str, write: impl FnOnce(&mut Canonical) -> Option<()>) -> Option<()> {
+        self.canonical.plain(b"attrs.");
+        self.canonical.plain(key.as_bytes());
+        self.canonical.plain(&[0]);
+        let begin = self.canonical.text().len();
+        write(&mut self.canonical)?;
+        self.attrs.push((key, begin..self.canonical.text().len()));
+        self.canonical.plain(&[0]);
+        Some(())
     }
 }
 
-/// One field of what is hashed: its label and its JSON.
-fn part(text: &mut Vec<u8>, group: &str, label: &str, value: &impl Serialize) {
-    text.extend_from_slice(group.as_bytes());
-    text.extend_from_slice(label.as_bytes());
-    text.push(0);
-    // Infallible: the value was made from JSON, and keys of a serde_json map come sorted.
-    let _ = serde_json::to_writer(&mut *text, value);
-    text.push(0);
-}
-
-fn status(item: &mut Item<'_>, status: Status) -> Result<Option<String>, Unreadable> {
+fn status<'p>(item: &Item<'p>, status: Status) -> Result<Option<Cow<'p, str>>, Unreadable> {
     match status {
-        Status::Active => Ok(Some("active".to_owned())),
+        Status::Active => Ok(Some(Cow::Borrowed("active"))),
         Status::At(path) => Ok(text(item, path)?.flatten()),
         Status::Settled(path, passing) => {
             let status = text(item, path)?.flatten();
-            Ok(status.filter(|status| !passing.contains(&status.as_str())))
+            Ok(status.filter(|status| !passing.contains(&&**status)))
         }
         Status::If { at, yes, no } => {
-            let something = item.at(at).as_ref().map(is_something);
+            let something = item.raw(at).map(is_something);
             let something = something.or_else(|| item.says(at).then_some(false));
-            Ok(something.map(|something| if something { yes } else { no }.to_owned()))
+            Ok(something.map(|something| Cow::Borrowed(if something { yes } else { no })))
         }
     }
 }
 
-/// What the item belongs to: `None` if nothing is said about it, null if it is said to belong to nothing.
-fn parent(
+/// What a thing belongs to, as it is kept.
+enum Belongs<'a> {
+    /// To nothing, as is said.
+    Nowhere,
+    /// To a thing of a kind, by its id.
+    To(&'static str, Cow<'a, str>),
+}
+
+impl Belongs<'_> {
+    fn write(&self, to: &mut Canonical) {
+        match self {
+            Belongs::Nowhere => to.plain(b"null"),
+            Belongs::To(kind, id) => {
+                to.plain(b"{\"id\":");
+                to.string(id);
+                to.plain(b",\"kind\":");
+                to.string(kind);
+                to.plain(b"}");
+            }
+        }
+    }
+}
+
+/// What the item belongs to: `None` if nothing is said about it.
+fn parent<'a>(
     kind: &Kind,
-    item: &mut Item<'_>,
+    item: &Item<'a>,
     id: &str,
-    tags: Option<&[String]>,
-    outer: Option<&str>,
-    told: Option<&Told>,
-) -> Option<Value> {
+    tags: Option<&[Cow<'a, str>]>,
+    outer: Option<&'a str>,
+    told: Option<&'a Told>,
+) -> Option<Belongs<'a>> {
     let mut said = None;
     for parent in kind.parents {
         let found = match *parent {
             Parent::At { kind, at } => {
-                let found = item.at(at).and_then(plain_id);
+                let found = item.raw(at).and_then(plain_id);
                 if found.is_none() && item.says(at) {
-                    said = Some(Value::Null);
+                    said = Some(Belongs::Nowhere);
                 }
                 found.map(|id| (kind, id))
             }
@@ -191,22 +411,25 @@ fn parent(
                 kind,
                 at,
             } => {
-                let says = item.at(field).is_some_and(|found| found == value);
-                says.then(|| item.at(at).and_then(plain_id).map(|id| (kind, id)))
+                let says = item
+                    .raw(field)
+                    .and_then(unquoted)
+                    .is_some_and(|found| found == value);
+                says.then(|| item.raw(at).and_then(plain_id).map(|id| (kind, id)))
                     .flatten()
             }
             Parent::Tag { kind, prefix } => tags.and_then(|tags| {
                 let mut ids = tags.iter().filter_map(|tag| tag.strip_prefix(prefix));
                 ids.find(|id| Uuid::try_parse(id).is_ok())
-                    .map(|id| (kind, id.to_owned()))
+                    .map(|id| (kind, Cow::Owned(id.to_owned())))
             }),
-            Parent::Outer { kind } => outer.map(|id| (kind, id.to_owned())),
+            Parent::Outer { kind } => outer.map(|id| (kind, Cow::Borrowed(id))),
             Parent::Names { kind, .. } => told
                 .and_then(|told| told.get(id))
-                .map(|parent| (kind.name, parent.clone())),
+                .map(|parent| (kind.name, Cow::Borrowed(parent.as_str()))),
         };
         if let Some((kind, id)) = found {
-            return Some(serde_json::json!({ "kind": kind, "id": id }));
+            return Some(Belongs::To(kind, id));
         }
     }
     said
@@ -230,8 +453,9 @@ mod tests {
             (sighting.name, sighting.tags, sighting.region),
             (None, None, None)
         );
-        assert_eq!(sighting.attrs.get("image_slug"), Some(&Value::Null));
-        assert!(!sighting.attrs.contains_key("vpc_uuid"));
+        assert_eq!(sighting.attrs.get("image_slug"), Some(Value::Null));
+        assert_eq!(sighting.attrs.get("vpc_uuid"), None);
+        assert_eq!(sighting.attrs.document().get(), "{}");
     }
 
     #[test]

@@ -10,29 +10,35 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
+use futures_util::future::{BoxFuture, MaybeDone, join, maybe_done};
 
-use super::upstream::{Token, Upstream};
+use super::upstream::{Token, Tour, Upstream};
 use super::{Failure, KindReport, Worker};
 use crate::database::{self, Pool};
 use crate::digitalocean::Error;
-use crate::digitalocean::listing::{Collection, CompleteListing, Entry, Incomplete, PER_PAGE, Unreadable};
+use crate::digitalocean::item::Item;
+use crate::digitalocean::listing::{Answered, Collection, CompleteListing, Entry, Incomplete, PER_PAGE};
 use crate::inventory::{self, Actor, BATCH, Known, Observation, Outcome, Partial, Proofs};
-use crate::kinds::{Holds, Kind, Parent, Sighting, Told, entry, segment};
+use crate::kinds::entry::{self, Reader};
+use crate::kinds::{Glimpse, Holds, Kind, Parent, Sighting, Told, segment};
 
 /// Absent rows that are asked for by id in one run, at most.
 pub(super) const PROOFS: usize = 50;
+
+/// A batch that is being written, or has been.
+type Batch = MaybeDone<BoxFuture<'static, Result<Outcome, inventory::Error>>>;
 
 /// What has come of listing one kind so far.
 struct Listed {
     kind: &'static Kind,
     worker: &'static str,
-    known: Known,
+    /// Read while the first answer is on its way: nobody else writes this kind while the lease is ours.
+    known: Option<Known>,
     told: Told,
     /// Read, new or changed, and not yet recorded.
     sightings: Vec<Sighting>,
     /// On its way into the mirror while the walk goes on; what was recorded before goes with it and comes back.
-    batch: Option<MaybeDone<BoxFuture<'static, Result<Outcome, inventory::Error>>>>,
+    batch: Option<Batch>,
     /// A connection of its own to write with, once there is a batch: a sandbox's usual one is for reserving requests.
     writer: Option<Pool>,
     seen: usize,
@@ -40,18 +46,20 @@ struct Listed {
     whole: Result<Option<CompleteListing>, Incomplete>,
 }
 
+/// Mirrors a kind that was so large the last time.
 pub(super) async fn sync(
     upstream: &mut Upstream<'_>,
     token: &Token,
     worker: &'static Worker,
     kind: &'static Kind,
+    size: usize,
 ) -> Result<KindReport, Failure> {
     let pool = &upstream.station().pool;
     let (now, spacing) = (upstream.now(), upstream.station().config.strike_spacing);
     let mut listed = Listed {
         kind,
         worker: worker.name,
-        known: inventory::known(pool, kind).await?,
+        known: None,
         told: told(upstream, token, kind).await?,
         sightings: Vec::new(),
         batch: None,
@@ -60,24 +68,27 @@ pub(super) async fn sync(
         recorded: Outcome::default(),
         whole: Ok(None),
     };
-    upstream.expect(
-        listed.known.len().div_ceil(PER_PAGE as usize).max(1) + kind.listings.len().saturating_sub(1),
-    );
+    // Things that are spread over several collections may be in any of them: as many pages as will surely be there.
+    let mut pages = match kind.listings {
+        [_] => size.div_ceil(PER_PAGE as usize),
+        _ => size / PER_PAGE as usize,
+    };
     for listing in kind.listings {
         match listing.holds {
             Holds::Under { path, root, .. } => {
                 let mut parents = Vec::new();
-                let mut read = |item: &str| {
-                    let found = entry::read(kind, listing.holds, item, None, &Told::new(), &mut |_| ())?;
-                    if let Entry::Beside(parent) = &found
-                        && entry::has_some_under(listing.holds, item)
-                    {
-                        parents.push(parent.clone());
-                    }
-                    Ok(found)
-                };
+                let members = entry::members(kind, listing.holds);
+                let mut reader = Reader::new(kind, listing.holds, &members);
                 let end = upstream
-                    .walk(token, &listing.collection, &mut |item| read(item.get()))
+                    .walk(token, &listing.collection, &members, &mut |item| {
+                        let found = reader.read(item, None, &Told::new(), &mut |_| ())?;
+                        if let Entry::Beside(parent) = &found
+                            && entry::has_some_under(listing.holds, item)
+                        {
+                            parents.push(parent.clone());
+                        }
+                        Ok(found)
+                    })
                     .await?;
                 listed.end(end);
                 for parent in parents {
@@ -86,13 +97,18 @@ pub(super) async fn sync(
                         ..Collection::whole("", root)
                     };
                     listed
-                        .walk(upstream, token, &under, Holds::Items, Some(&parent))
+                        .walk(upstream, token, &under, 1, Holds::Items, Some(&parent))
                         .await?;
                 }
             }
             holds => {
+                // Of collections that hold other things besides nobody knows how large they are.
+                let pages = match holds {
+                    Holds::Items => std::mem::take(&mut pages),
+                    _ => 1,
+                };
                 listed
-                    .walk(upstream, token, &listing.collection, holds, None)
+                    .walk(upstream, token, &listing.collection, pages, holds, None)
                     .await?;
             }
         }
@@ -109,6 +125,10 @@ pub(super) async fn sync(
         whole,
         ..
     } = listed;
+    let known = match known {
+        Some(known) => known,
+        None => inventory::known(pool, kind).await?,
+    };
     let mut proofs = Proofs::new();
     if let Ok(Some(listing)) = &whole
         && kind.by_id.is_some()
@@ -144,33 +164,25 @@ impl Listed {
         upstream: &mut Upstream<'_>,
         token: &Token,
         collection: &Collection,
+        pages: usize,
         holds: Holds,
         outer: Option<&str>,
     ) -> Result<(), Failure> {
-        let mut tour = upstream.tour(token, collection);
+        let members = entry::members(self.kind, holds);
+        let mut reader = Reader::new(self.kind, holds, &members);
+        let mut tour = upstream.tour(token, collection, &members, pages);
         loop {
-            let more = {
-                let (kind, known, told) = (self.kind, &self.known, &self.told);
-                let (seen, sightings) = (&mut self.seen, &mut self.sightings);
-                let mut take = |sighting: Sighting| {
-                    *seen += 1;
-                    if !known.holds(&sighting) {
-                        sightings.push(sighting);
-                    }
-                };
-                let mut read = |item: &serde_json::value::RawValue| -> Result<Entry, Unreadable> {
-                    entry::read(kind, holds, item.get(), outer, told, &mut take)
-                };
-                let mut step = pin!(upstream.step(&mut tour, &mut read));
-                let batch = &mut self.batch;
-                poll_fn(|context| {
-                    if let Some(batch) = batch {
-                        let _ = batch.poll_unpin(context);
-                    }
-                    step.as_mut().poll(context)
-                })
-                .await?
+            let answered = self.answered(upstream, &mut tour).await?;
+            let known = self.known.get_or_insert_default();
+            let (told, seen, sightings) = (&self.told, &mut self.seen, &mut self.sightings);
+            let mut take = |glimpse: Glimpse<'_>| {
+                *seen += 1;
+                if !known.holds(&glimpse.provider_id, glimpse.hash) {
+                    sightings.push(glimpse.keep());
+                }
             };
+            let mut read = |item: &Item<'_>| reader.read(item, outer, told, &mut take);
+            let more = beside(&mut self.batch, upstream.take(&mut tour, answered, &mut read)).await?;
             let is_free = matches!(self.batch, None | Some(MaybeDone::Done(_)));
             let is_waiting = self.sightings.len() >= BATCH;
             // One batch at a time; a second one may wait for it, and then the walk does.
@@ -185,6 +197,21 @@ impl Listed {
         let end = upstream.end(tour).await?;
         self.end(end);
         Ok(())
+    }
+
+    /// The next answer; what is known is read while the first one is on its way.
+    async fn answered(
+        &mut self,
+        upstream: &mut Upstream<'_>,
+        tour: &mut Tour<'_>,
+    ) -> Result<Option<Answered>, Failure> {
+        if self.known.is_some() {
+            return beside(&mut self.batch, upstream.answered(tour)).await;
+        }
+        let pool = &upstream.station().pool;
+        let (answered, known) = join(upstream.answered(tour), inventory::known(pool, self.kind)).await;
+        self.known = Some(known?);
+        answered
     }
 
     /// Begins to write what was read so far.
@@ -232,6 +259,18 @@ impl Listed {
     }
 }
 
+/// Does a piece of work, and writes meanwhile.
+async fn beside<F: Future>(batch: &mut Option<Batch>, work: F) -> F::Output {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        if let Some(batch) = batch {
+            let _ = batch.poll_unpin(context);
+        }
+        work.as_mut().poll(context)
+    })
+    .await
+}
+
 /// What parents say about their children. A listing of parents that is not whole says less, and that is all: what is
 /// not said about a parent is unknown.
 async fn told(upstream: &mut Upstream<'_>, token: &Token, kind: &'static Kind) -> Result<Told, Failure> {
@@ -240,13 +279,18 @@ async fn told(upstream: &mut Upstream<'_>, token: &Token, kind: &'static Kind) -
         let Parent::Names { kind: parents, list } = parent else {
             continue;
         };
+        let members = entry::of_parents(list);
         for listing in parents.listings {
-            let mut read = |item: &serde_json::value::RawValue| {
-                let (parent, children) = entry::named_children(item.get(), list)?;
+            let mut read = |item: &Item<'_>| {
+                let (parent, children) = entry::named_children(item, list)?;
                 told.extend(children.into_iter().map(|child| (child, parent.clone())));
                 Ok(Entry::One(parent))
             };
-            drop(upstream.walk(token, &listing.collection, &mut read).await?);
+            drop(
+                upstream
+                    .walk(token, &listing.collection, &members, &mut read)
+                    .await?,
+            );
         }
     }
     Ok(told)

@@ -12,6 +12,7 @@ mod upstream;
 mod vitals;
 mod workers;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -23,6 +24,7 @@ use uuid::Uuid;
 use crate::billing::{self, Backfill, LedgerReport, Queue};
 use crate::config::WorkerConfig;
 use crate::database::{self, DatabaseError, Pool};
+use crate::digitalocean::listing::PER_PAGE;
 use crate::digitalocean::{Client, ClientError};
 use crate::inventory::{self, Actor, Verdict};
 use crate::kinds::Kind;
@@ -236,6 +238,7 @@ pub fn rehearse_at<'a>(
         if let Err(failure) = work(&mut upstream, worker, order, &mut report).await {
             report.fail(&failure);
         }
+        upstream.give_back().await;
         report.requests = upstream.requests();
         report.do_request_id = upstream.last_request_id().map(str::to_owned);
         report.closed(&clock)
@@ -278,6 +281,7 @@ where
     if let Err(failure) = work(&mut upstream, &mut report).await {
         report.fail(&failure);
     }
+    upstream.give_back().await;
     report.requests = upstream.requests();
     report.do_request_id = upstream.last_request_id().map(str::to_owned);
     let report = report.closed(&clock);
@@ -291,12 +295,18 @@ async fn work(
     order: Order,
     report: &mut Report,
 ) -> Result<(), Failure> {
+    let mut sizes = BTreeMap::new();
+    if let Job::Kinds(kinds) = worker.job {
+        sizes = inventory::sizes(&upstream.station().pool, kinds).await?;
+        upstream.expect(1 + kinds.iter().map(|kind| requests(kind, &sizes)).sum::<usize>());
+    }
     let token = upstream.open().await?;
     match worker.job {
         Job::Projects => projects::sync(upstream, &token, worker, report).await,
         Job::Kinds(kinds) => {
             for kind in kinds {
-                match kind::sync(upstream, &token, worker, kind).await {
+                let size = sizes.get(kind.name).copied().unwrap_or(0);
+                match kind::sync(upstream, &token, worker, kind, size).await {
                     Ok(done) => report.add(done),
                     // The others are none the worse for it.
                     Err(failure) if failure.is_of_one_kind() && kinds.len() > 1 => {
@@ -307,12 +317,17 @@ async fn work(
                     Err(failure) => return Err(failure),
                 }
             }
-            upstream.give_back(&token).await;
             Ok(())
         }
         Job::Balance => billing::balance(upstream, &token, report).await,
         Job::BillingHistory => billing::history(upstream, &token, order.backfill, report).await,
     }
+}
+
+/// Requests that listing a kind will take, if it is as large as it was the last time.
+fn requests(kind: &Kind, sizes: &BTreeMap<String, usize>) -> usize {
+    let items = sizes.get(kind.name).copied().unwrap_or(0);
+    items.div_ceil(PER_PAGE as usize).max(1) + kind.listings.len().saturating_sub(1)
 }
 
 /// Remembers of every kind that was not listed why it was not: what cannot be seen is said, too.

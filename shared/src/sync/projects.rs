@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use super::kind::{PROOFS, worth};
 use super::upstream::{Token, Upstream};
 use super::{Failure, KindReport, Report, Worker};
+use crate::digitalocean::item::Members;
 use crate::digitalocean::listing::{CompleteListing, Entry, Incomplete};
 use crate::inventory::{self, Actor, Member, Memberships, Observation, Outcome, Partial, Proofs, Verdict};
 use crate::kinds::project::{PROJECT, members_of};
-use crate::kinds::{CATALOGUE, Kind, Sighting, kind_named, urn};
+use crate::kinds::{CATALOGUE, Glimpse, Kind, Sighting, Told, entry, kind_named, urn};
 
 type Seen = (Vec<Sighting>, Result<Option<CompleteListing>, Incomplete>);
 
@@ -83,11 +84,12 @@ pub(super) async fn sync(
         complete,
     };
     let mut members_seen: Option<CompleteListing> = None;
+    let whole = Members::whole();
     for project in seen {
         let mut members = Vec::new();
         let end = upstream
-            .walk(token, &members_of(&project), &mut |item| {
-                let member = Member::read(item.get())?;
+            .walk(token, &members_of(&project), &whole, &mut |item| {
+                let member = Member::read(item.text())?;
                 let urn = member.urn.clone();
                 members.push(member);
                 Ok(Entry::One(urn))
@@ -183,12 +185,12 @@ async fn list(upstream: &mut Upstream<'_>, token: &Token) -> Result<Seen, Failur
     let mut sightings = Vec::new();
     let mut whole = Ok(None);
     for listing in PROJECT.listings {
+        let members = entry::members(&PROJECT, listing.holds);
+        let mut reader = entry::Reader::new(&PROJECT, listing.holds, &members);
+        let mut keep = |glimpse: Glimpse<'_>| sightings.push(glimpse.keep());
         let end = upstream
-            .walk(token, &listing.collection, &mut |item| {
-                let sighting = Sighting::read(&PROJECT, item.get())?;
-                let id = sighting.provider_id.clone();
-                sightings.push(sighting);
-                Ok(Entry::One(id))
+            .walk(token, &listing.collection, &members, &mut |item| {
+                reader.read(item, None, &Told::new(), &mut keep)
             })
             .await?;
         whole = end.map(Some);

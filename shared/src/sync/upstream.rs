@@ -12,7 +12,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 
 use super::{Failure, Station};
-use crate::digitalocean::listing::{Collection, CompleteListing, Incomplete, Read, Walk};
+use crate::digitalocean::item::Members;
+use crate::digitalocean::listing::{Answered, Collection, CompleteListing, Incomplete, Read, Walk};
 use crate::digitalocean::{Error, Proof, Session};
 use crate::inventory;
 use crate::kinds::{Address, Kind};
@@ -26,6 +27,8 @@ const WRITING: Duration = Duration::from_secs(25);
 const USUAL: Duration = Duration::from_secs(120);
 /// Requests reserved at a time.
 const CHUNK: u32 = 64;
+/// How long a reservation may lie: sent much later than they were counted, requests would count for another minute.
+const KEPT: Duration = Duration::from_secs(5);
 /// Times a single GET is asked before it is given up.
 const ATTEMPTS: u32 = 3;
 
@@ -42,8 +45,9 @@ pub(crate) struct Upstream<'a> {
     time_left: Duration,
     /// Paid for and not sent.
     reserved: u32,
-    /// When that was.
+    /// When that was, and for which token.
     reserved_at: DateTime<Utc>,
+    reserved_for: Option<String>,
     /// Requests that the rest of the run will need, as far as anybody can tell: reserved together.
     expected: u32,
     requests: u32,
@@ -81,6 +85,7 @@ impl<'a> Upstream<'a> {
             time_left,
             reserved: 0,
             reserved_at: clock.now(),
+            reserved_for: None,
             expected: 0,
             requests: 0,
             last_request_id: None,
@@ -119,13 +124,14 @@ impl<'a> Upstream<'a> {
         let mut refreshed = !client.can_be_rotated();
         let mut attempt = 1;
         let account = loop {
-            self.reserve(&token, 1).await?;
+            self.reserve(&token).await?;
             self.requests += 1;
             let asked = self.in_time(token.session.account(self.clock.instant())).await;
             match asked.unwrap_or(Err(Error::Transport("time ran out"))) {
                 Ok(account) => break account,
                 Err(Error::Unauthorized) if !refreshed => {
                     refreshed = true;
+                    self.give_back().await;
                     token = Token::of(client.open(true).await?);
                 }
                 Err(Error::Unauthorized) => {
@@ -142,24 +148,30 @@ impl<'a> Upstream<'a> {
         Ok(token)
     }
 
-    /// So many requests will be needed for walks, going by what was there the last time.
+    /// So many requests will be needed, going by what was there the last time.
     pub(super) fn expect(&mut self, requests: usize) {
         self.expected = u32::try_from(requests).unwrap_or(u32::MAX);
     }
 
     /// What was paid for and is not needed goes back to the others; what cannot go back counts as sent.
-    pub(super) async fn give_back(&mut self, token: &Token) {
+    pub(super) async fn give_back(&mut self) {
         let left = std::mem::take(&mut self.reserved);
-        if left > 0 {
-            let pool = &self.station.pool;
-            drop(budget::give_back(pool, &token.fingerprint, left, self.reserved_at).await);
+        if let Some(fingerprint) = self.reserved_for.take().filter(|_| left > 0) {
+            drop(budget::give_back(&self.station.pool, &fingerprint, left, self.reserved_at).await);
         }
     }
 
-    /// Sets out to walk a collection.
-    pub(super) fn tour<'t>(&self, token: &'t Token, collection: &Collection) -> Tour<'t> {
+    /// Sets out to walk a collection of some pages, going by what was there the last time; of its items these members are
+    /// looked at.
+    pub(super) fn tour<'t>(
+        &self,
+        token: &'t Token,
+        collection: &Collection,
+        members: &'t Members,
+        pages: usize,
+    ) -> Tour<'t> {
         Tour {
-            walk: Walk::new(&token.session, collection.clone(), self.now()),
+            walk: Walk::new(&token.session, collection.clone(), members, self.now()).expecting(pages),
             token,
             wait: None,
         }
@@ -167,27 +179,43 @@ impl<'a> Upstream<'a> {
 
     /// One answer of a walk, the wire kept busy meanwhile; its items go to `read`. Answers whether there is more to do.
     pub(super) async fn step(&mut self, tour: &mut Tour<'_>, read: &mut Read<'_>) -> Result<bool, Failure> {
+        let answered = self.answered(tour).await?;
+        self.take(tour, answered, read).await
+    }
+
+    /// The next answer of a walk, whatever it is, once all that may be asked for has been.
+    pub(super) async fn answered(&mut self, tour: &mut Tour<'_>) -> Result<Option<Answered>, Failure> {
         let walk = &mut tour.walk;
         if walk.is_over() {
-            return Ok(false);
+            return Ok(None);
         }
         self.hold_on().await?;
         if self.reserved == 0 && walk.room() > 0 && tour.wait.is_none() {
-            let wanted = walk.wants().max(self.expected).min(CHUNK);
-            match self.ask_for(tour.token, wanted).await? {
-                Grant::Go(granted) => {
-                    self.reserved = granted;
-                    self.reserved_at = self.clock.instant();
-                    self.expected = self.expected.saturating_sub(granted);
-                }
+            match self.ask_for(tour.token, walk.wants()).await? {
+                Grant::Go(granted) => self.reserved = granted,
                 Grant::Wait(wait) => tour.wait = Some(wait),
                 // What was seen so far may be believed; what was not seen says nothing.
                 Grant::NotBefore(until) => walk.stop(Failure::NotBefore(until).to_string()),
             }
         }
         self.reserved -= walk.send(self.reserved, self.clock.instant());
-        if self.in_time(walk.answered(read)).await.is_none() {
+        let answered = self.in_time(walk.answered()).await;
+        if answered.is_none() {
             walk.abandon("there is no time left to wait for an answer");
+        }
+        Ok(answered.flatten())
+    }
+
+    /// Reads an answer, and waits where it, or the budget, asks for that. Answers whether there is more to do.
+    pub(super) async fn take(
+        &mut self,
+        tour: &mut Tour<'_>,
+        answered: Option<Answered>,
+        read: &mut Read<'_>,
+    ) -> Result<bool, Failure> {
+        let walk = &mut tour.walk;
+        if let Some(answered) = answered {
+            walk.take(answered, read);
         }
         // Answers do not wait for the minute to pass: they are read first.
         if walk.is_quiet()
@@ -235,9 +263,10 @@ impl<'a> Upstream<'a> {
         &mut self,
         token: &Token,
         collection: &Collection,
+        members: &Members,
         read: &mut Read<'_>,
     ) -> Result<Result<CompleteListing, Incomplete>, Failure> {
-        let mut tour = self.tour(token, collection);
+        let mut tour = self.tour(token, collection, members, 1);
         while self.step(&mut tour, read).await? {}
         self.end(tour).await
     }
@@ -250,7 +279,7 @@ impl<'a> Upstream<'a> {
     ) -> Result<T, Failure> {
         let mut attempt = 1;
         loop {
-            self.reserve(token, 1).await?;
+            self.reserve(token).await?;
             self.requests += 1;
             let asked = self.in_time(ask(&token.session, self.clock.instant())).await;
             match asked.unwrap_or(Err(Error::Transport("time ran out"))) {
@@ -281,7 +310,7 @@ impl<'a> Upstream<'a> {
 
     /// Makes a project; never asks twice. Answers whether it was made.
     pub(super) async fn create_project(&mut self, token: &Token, name: &str) -> Result<bool, Failure> {
-        self.reserve(token, 1).await?;
+        self.reserve(token).await?;
         self.requests += 1;
         Ok(token.session.create_project(name, self.clock.instant()).await?)
     }
@@ -299,8 +328,8 @@ impl<'a> Upstream<'a> {
             if !self.has_time() {
                 break;
             }
-            match self.reserve(token, 1).await {
-                Ok(_) => {}
+            match self.reserve(token).await {
+                Ok(()) => {}
                 Err(Failure::NotBefore(_) | Failure::NoTime) => break,
                 Err(failure) => return Err(failure),
             }
@@ -324,17 +353,19 @@ impl<'a> Upstream<'a> {
         Ok(proofs)
     }
 
-    /// Pays for up to `wanted` requests; waits while the minute is used up.
-    async fn reserve(&mut self, token: &Token, wanted: u32) -> Result<u32, Failure> {
+    /// Pays for one request; waits while the minute is used up.
+    async fn reserve(&mut self, token: &Token) -> Result<(), Failure> {
         if self.reserved > 0 {
             self.hold_on().await?;
-            let left = self.reserved.min(wanted);
-            self.reserved -= left;
-            return Ok(left);
+            self.reserved -= 1;
+            return Ok(());
         }
         loop {
-            match self.ask_for(token, wanted).await? {
-                Grant::Go(granted) => return Ok(granted),
+            match self.ask_for(token, 1).await? {
+                Grant::Go(granted) => {
+                    self.reserved = granted.saturating_sub(1);
+                    return Ok(());
+                }
                 Grant::NotBefore(until) => return Err(Failure::NotBefore(until)),
                 Grant::Wait(wait) => {
                     if !self.rest(wait).await {
@@ -345,10 +376,17 @@ impl<'a> Upstream<'a> {
         }
     }
 
-    /// Asks for up to `wanted` requests, once.
+    /// Asks for up to `wanted` requests, once; for all that the run will need, as far as they may be reserved together.
     async fn ask_for(&mut self, token: &Token, wanted: u32) -> Result<Grant, Failure> {
         self.hold_on().await?;
-        Ok(budget::reserve(&self.station.pool, &token.fingerprint, wanted, self.clock).await?)
+        let wanted = wanted.max(self.expected).min(CHUNK);
+        let grant = budget::reserve(&self.station.pool, &token.fingerprint, wanted, self.clock).await?;
+        if let Grant::Go(granted) = grant {
+            self.reserved_at = self.clock.instant();
+            self.reserved_for = Some(token.fingerprint.clone());
+            self.expected = self.expected.saturating_sub(granted);
+        }
+        Ok(grant)
     }
 
     /// The work's outcome, unless the invocation's time runs out first: who hangs must not take the run's end along.
@@ -361,6 +399,10 @@ impl<'a> Upstream<'a> {
     async fn rest(&mut self, wait: Duration) -> bool {
         if self.clock.elapsed() + wait > self.time_left {
             return false;
+        }
+        if wait >= KEPT {
+            self.expected += self.reserved;
+            self.give_back().await;
         }
         let mut left = wait;
         while !left.is_zero() {

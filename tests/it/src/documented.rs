@@ -5,7 +5,8 @@
 //! in it is kept.
 
 use serde_json::Value;
-use shared::kinds::{CATALOGUE, Holds, Kind, Listing, Told, entry};
+use shared::kinds::entry::{self, Reader};
+use shared::kinds::{CATALOGUE, Glimpse, Holds, Kind, Listing, Told};
 
 /// The file of a listing: its path with underscores, and what is asked for.
 fn file(listing: &Listing) -> String {
@@ -82,12 +83,15 @@ fn filler(text: &str) -> bool {
 /// How many things of the kind these items hold; all of them readable.
 fn read(kind: &Kind, holds: Holds, items: &[Value], outer: Option<&str>, kept: &mut String) -> usize {
     let mut found = 0;
+    let members = entry::members(kind, holds);
+    let mut reader = Reader::new(kind, holds, &members);
     for item in items {
-        let mut take = |sighting: shared::kinds::Sighting| {
+        let mut take = |glimpse: Glimpse<'_>| {
             found += 1;
-            kept.push_str(&format!("{sighting:?}"));
+            kept.push_str(&format!("{:?}", glimpse.keep()));
         };
-        let entry = entry::read(kind, holds, &item.to_string(), outer, &Told::new(), &mut take);
+        let text = item.to_string();
+        let entry = reader.read(&members.of(&text).unwrap(), outer, &Told::new(), &mut take);
         entry.unwrap_or_else(|error| panic!("{}: {error}: {item}", kind.name));
     }
     found

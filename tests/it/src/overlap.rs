@@ -12,10 +12,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use shared::digitalocean::listing::{CompleteListing, Entry, Walk};
+use shared::digitalocean::listing::{CompleteListing, Walk};
 use shared::inventory::{self, Actor, Error, Known, Observation, Outcome, Partial, Proofs};
-use shared::kinds::Sighting;
 use shared::kinds::droplet::DROPLET;
+use shared::kinds::entry::{self, Reader};
+use shared::kinds::{Glimpse, Sighting, Told};
 use shared::runs::Tick;
 use shared::sync::{self, RunOutcome, Station};
 use simulator::{Churn, Scenario, Simulator};
@@ -133,16 +134,17 @@ async fn look(station: &Station, begun_at: DateTime<Utc>) -> Seen {
     let mut sightings = Vec::new();
     let mut whole: Result<_, String> = Ok(None);
     for listing in DROPLET.listings {
-        let mut walk = Walk::new(&session, listing.collection.clone(), begun_at);
+        let members = entry::members(&DROPLET, listing.holds);
+        let mut reader = Reader::new(&DROPLET, listing.holds, &members);
+        let mut keep = |glimpse: Glimpse<'_>| sightings.push(glimpse.keep());
+        let mut walk = Walk::new(&session, listing.collection.clone(), &members, begun_at);
         while !walk.is_over() {
             walk.send(u32::MAX, begun_at);
-            let read = &mut |item: &serde_json::value::RawValue| {
-                let sighting = Sighting::read(&DROPLET, item.get())?;
-                let id = sighting.provider_id.clone();
-                sightings.push(sighting);
-                Ok(Entry::One(id))
-            };
-            walk.answered(read).await;
+            let answered = walk.answered().await;
+            let Some(answered) = answered else { continue };
+            walk.take(answered, &mut |item| {
+                reader.read(item, None, &Told::new(), &mut keep)
+            });
         }
         whole = match (whole, walk.finish().map_err(|why| why.to_string())) {
             (Ok(None), Ok(listing)) => Ok(Some(listing)),

@@ -9,8 +9,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::super::plan::Content;
-use super::super::plan::Written;
+use super::super::attribution::Attribution;
+use super::super::plan::{New, Written};
 
 /// A document as `jsonb` takes it.
 pub(super) type Document = Json<Box<RawValue>>;
@@ -40,27 +40,52 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
+    /// A row that is new.
+    pub(super) fn add(&mut self, new: &'a New<'_>, attrs: Document) {
+        self.ids.push(new.id);
+        self.versions.push(1);
+        self.provider_ids.push(&new.sighting.provider_id);
+        self.hashes.push(new.sighting.hash);
+        self.say(
+            (new.name(), new.region(), new.status(), new.tags()),
+            attrs,
+            &new.attribution,
+        );
+    }
+
+    /// A row as it is from now on.
     pub(super) fn push(&mut self, written: &'a Written, attrs: Document) {
-        let Content {
-            name,
-            region,
-            status,
-            tags,
-            attribution,
-            ..
-        } = &written.content;
+        let content = &written.content;
         self.ids.push(written.id);
         self.versions.push(written.version);
         self.provider_ids.push(&written.provider_id);
+        self.hashes.push(written.content_hash);
+        self.say(
+            (
+                &content.name,
+                content.region.as_deref(),
+                &content.status,
+                &content.tags,
+            ),
+            attrs,
+            &content.attribution,
+        );
+    }
+
+    fn say(
+        &mut self,
+        (name, region, status, tags): (&'a str, Option<&'a str>, &'a str, &[String]),
+        attrs: Document,
+        attribution: &'a Attribution,
+    ) {
         self.names.push(name);
-        self.regions.push(region.as_deref());
+        self.regions.push(region);
         self.statuses.push(status);
         self.tags.push(array(tags));
         self.attrs.push(attrs);
         self.projects.push(attribution.cloud_project_id);
         self.tenants.push(attribution.tenant_id.as_deref());
         self.attributions.push(attribution.rule.name());
-        self.hashes.push(written.content_hash);
     }
 }
 

@@ -95,8 +95,8 @@ async fn climbed(door: &mut Transaction<'_, Postgres>, id: Uuid) -> Result<Attri
     .await?;
     let claim = Claim {
         provider_id: &row.provider_id,
-        project_id: row.project_id.as_deref(),
-        parent: row.parent_kind.as_deref().zip(row.parent_id.as_deref()),
+        project_id: row.project_id,
+        parent: row.parent_kind.zip(row.parent_id),
     };
     let mut found = attribution::resolve(door, &row.kind, &[claim]).await?;
     Ok(found.remove(&row.provider_id).unwrap_or_default())

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::inventory::attribution::{Attribution, Rule};
+use crate::kinds::Sighting;
 
 /// What became of one kind in one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -129,9 +130,9 @@ pub struct Suspect {
 
 /// One entry of a plan.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Change {
+pub enum Change<'s> {
     /// A new row.
-    Discovered(Written),
+    Discovered(New<'s>),
     /// Content changed.
     Updated(Written),
     /// Only tags changed.
@@ -175,13 +176,11 @@ pub enum Change {
     Deleted(Tombstone),
 }
 
-impl Change {
+impl Change<'_> {
     /// The row, if this change may give it another project or tenant: what belongs to it has to follow.
     pub(in crate::inventory) fn gives_a_project(&self) -> Option<Uuid> {
         match self {
-            Change::Discovered(written) => {
-                (written.content.attribution.rule != Rule::None).then_some(written.id)
-            }
+            Change::Discovered(new) => (new.attribution.rule != Rule::None).then_some(new.id),
             Change::Updated(written) | Change::Restored(written) => {
                 let fields = ["cloud_project_id", "tenant_id", "attribution"];
                 fields
@@ -191,6 +190,42 @@ impl Change {
             }
             _ => None,
         }
+    }
+}
+
+/// A thing that was never seen before: its row is what was seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct New<'s> {
+    /// Ours.
+    pub id: Uuid,
+    /// What was seen.
+    pub sighting: &'s Sighting,
+    /// Project, tenant, and the rule that decided.
+    pub attribution: Attribution,
+}
+
+impl New<'_> {
+    /// Its name; without one it goes by its id.
+    pub fn name(&self) -> &str {
+        self.sighting
+            .name
+            .as_deref()
+            .unwrap_or(&self.sighting.provider_id)
+    }
+
+    /// Its region, if it has one.
+    pub fn region(&self) -> Option<&str> {
+        self.sighting.region.as_ref().and_then(Option::as_deref)
+    }
+
+    /// Its status, if it is known.
+    pub fn status(&self) -> &str {
+        self.sighting.status.as_deref().unwrap_or("unknown")
+    }
+
+    /// Its tags.
+    pub fn tags(&self) -> &[String] {
+        self.sighting.tags.as_deref().unwrap_or_default()
     }
 }
 
@@ -207,7 +242,7 @@ pub struct Written {
     pub content: Content,
     /// Of the sighting.
     pub content_hash: i64,
-    /// `{field: {from, to}}`; empty for a new thing, whose event says everything: see [`Beginning`].
+    /// `{field: {from, to}}`.
     pub changes: Map<String, Value>,
     /// The owner it was taken from, if it was.
     pub left_tenant_id: Option<String>,
@@ -236,16 +271,16 @@ struct Made<T> {
 
 impl<'a> Beginning<'a> {
     /// Of a thing that was first seen now; `attrs` is the text of its kept fields.
-    pub fn of(content: &'a Content, attrs: &'a RawValue, now: DateTime<Utc>) -> Self {
+    pub fn of(new: &'a New<'_>, attrs: &'a RawValue, now: DateTime<Utc>) -> Self {
         fn to<T>(to: T) -> Made<T> {
             Made { from: (), to }
         }
-        let attribution = &content.attribution;
+        let attribution = &new.attribution;
         Self {
-            name: to(&content.name),
-            region: to(content.region.as_deref()),
-            status: to(&content.status),
-            tags: to(&content.tags),
+            name: to(new.name()),
+            region: to(new.region()),
+            status: to(new.status()),
+            tags: to(new.tags()),
             attrs: to(attrs),
             cloud_project_id: to(attribution.cloud_project_id),
             tenant_id: to(attribution.tenant_id.as_deref()),
@@ -280,5 +315,5 @@ pub struct Absence {
     /// Provider ids of those under suspicion from now on: still missing, whether or not they are believed to be gone.
     pub suspects: Vec<String>,
     /// Strikes, tombstones, and strikes cleared.
-    pub changes: Vec<Change>,
+    pub changes: Vec<Change<'static>>,
 }

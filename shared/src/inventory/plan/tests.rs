@@ -22,17 +22,27 @@ fn web() -> Sighting {
     )
 }
 
-fn stored(of: &Sighting, strikes: i16, deleted_at: Option<DateTime<Utc>>, with_content: bool) -> Row {
-    let Change::Discovered(written) = discovered(Uuid::nil(), of, None) else {
-        unreachable!()
+/// The content of a row that begins with this.
+fn begun(of: &Sighting) -> Content {
+    let nothing = Content {
+        name: of.provider_id.clone(),
+        region: None,
+        status: "unknown".to_owned(),
+        tags: Vec::new(),
+        attrs: Map::new(),
+        attribution: Attribution::default(),
     };
+    overlaid(nothing, of)
+}
+
+fn stored(of: &Sighting, strikes: i16, deleted_at: Option<DateTime<Utc>>, with_content: bool) -> Row {
     Row {
         id: Uuid::nil(),
         content_hash: of.hash,
         version: 1,
         strikes,
         deleted_at,
-        content: with_content.then_some(written.content),
+        content: with_content.then(|| begun(of)),
     }
 }
 
@@ -43,12 +53,12 @@ fn a_new_thing_is_discovered_with_every_field() {
         tenant_id: Some("t".into()),
         rule: Rule::Membership,
     };
-    let Change::Discovered(written) = discovered(Uuid::nil(), &web(), Some(&attribution)) else {
+    let web = web();
+    let Change::Discovered(new) = discovered(Uuid::nil(), &web, Some(&attribution)) else {
         panic!()
     };
-    assert_eq!(written.version, 1);
-    let attrs = serde_json::value::to_raw_value(&written.content.attrs).unwrap();
-    let said = serde_json::to_value(Beginning::of(&written.content, &attrs, at(0))).unwrap();
+    let attrs = web.attrs.document();
+    let said = serde_json::to_value(Beginning::of(&new, &attrs, at(0))).unwrap();
     let fields: Vec<_> = said.as_object().unwrap().keys().collect();
     let all = [
         "attribution",
@@ -70,13 +80,16 @@ fn a_new_thing_is_discovered_with_every_field() {
 
 #[test]
 fn a_thing_without_a_name_goes_by_its_id() {
-    let Change::Discovered(written) = discovered(Uuid::nil(), &sighting(serde_json::json!({"id": 9})), None)
-    else {
+    let nameless = sighting(serde_json::json!({"id": 9, "image": null}));
+    let Change::Discovered(new) = discovered(Uuid::nil(), &nameless, None) else {
         panic!()
     };
+    assert_eq!((new.name(), new.status(), new.region()), ("9", "unknown", None));
+    // What is said to be nothing of a thing that is new says nothing; what is begun with is what is laid over nothing.
+    let attrs = nameless.attrs.document();
     assert_eq!(
-        (written.content.name.as_str(), written.content.status.as_str()),
-        ("9", "unknown")
+        serde_json::from_str::<Map<_, _>>(attrs.get()).unwrap(),
+        begun(&nameless).attrs
     );
 }
 
