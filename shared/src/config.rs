@@ -223,6 +223,19 @@ impl Environment {
         Ok(config)
     }
 
+    /// The way upstream alone, for whoever looks at a token and may have no database.
+    ///
+    /// # Errors
+    /// Names every missing or malformed variable of it.
+    pub fn digitalocean(mut self, purpose: Purpose) -> Result<DigitalOceanConfig, ConfigError> {
+        match (self.base_url(), self.token(purpose)) {
+            (Some(base_url), Some(token)) => Ok(DigitalOceanConfig { base_url, token }),
+            _ => Err(ConfigError {
+                problems: self.problems,
+            }),
+        }
+    }
+
     fn work(mut self, purpose: Purpose) -> Result<WorkerConfig, ConfigError> {
         let database = self.database();
         let base_url = self.base_url();
