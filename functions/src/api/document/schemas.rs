@@ -177,7 +177,7 @@ pub(super) fn headers() -> Value {
         "Link": { "description": "The next page, if there is one: rel=\"next\".", "schema": text() },
         "Allow": { "description": "What this path answers to.", "schema": text() },
         "Retry-After": { "description": "Seconds.", "schema": { "type": "integer" } },
-        "WWW-Authenticate": { "description": "How to come in.", "schema": text() }
+        "WWW-Authenticate": { "description": "How to come in, and an error if a token was sent.", "schema": text() }
     })
 }
 
