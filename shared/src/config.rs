@@ -14,6 +14,13 @@ use url::{Host, Url};
 
 use crate::auth;
 
+/// The shortest lease. It is renewed between two pieces of work, once a third of it has passed: the two thirds that are
+/// left have to outlast a request and the wait for the mirror's lock, 20 s each. A shorter one loses nothing, because a run
+/// that was taken over writes nothing; but runs would be taken over that are well.
+const SHORTEST_LEASE: u64 = 30;
+/// The same beside a DigitalOcean on this machine, whose answers nobody waits for: tests wait for leases to end.
+const SHORTEST_LEASE_HERE: u64 = 5;
+
 /// What a DigitalOcean token is for. Each purpose has its own token, so that one cannot use up another's rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -223,6 +230,19 @@ impl Environment {
         Ok(config)
     }
 
+    /// The way upstream alone, for whoever looks at a token and may have no database.
+    ///
+    /// # Errors
+    /// Names every missing or malformed variable of it.
+    pub fn digitalocean(mut self, purpose: Purpose) -> Result<DigitalOceanConfig, ConfigError> {
+        match (self.base_url(), self.token(purpose)) {
+            (Some(base_url), Some(token)) => Ok(DigitalOceanConfig { base_url, token }),
+            _ => Err(ConfigError {
+                problems: self.problems,
+            }),
+        }
+    }
+
     fn work(mut self, purpose: Purpose) -> Result<WorkerConfig, ConfigError> {
         let database = self.database();
         let base_url = self.base_url();
@@ -233,7 +253,11 @@ impl Environment {
             None => Some("skyai-internal".to_owned()),
         };
         let strike_spacing = self.seconds("STRIKE_SPACING_SECONDS", 600, 0..=86_400);
-        let lease = self.seconds("LEASE_SECONDS", 30, 5..=900);
+        let shortest = match &base_url {
+            Some(url) if is_here(url) => SHORTEST_LEASE_HERE,
+            _ => SHORTEST_LEASE,
+        };
+        let lease = self.seconds("LEASE_SECONDS", 30, shortest..=900);
         let ingest_queue = self.ingest_queue();
         match (database, base_url, token) {
             (Some(database), Some(base_url), Some(token)) if self.problems.is_empty() => Ok(WorkerConfig {
@@ -363,13 +387,7 @@ impl Environment {
             self.problem("DO_API_BASE_URL is not a URL");
             return None;
         };
-        let loopback = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        };
-        if !(url.scheme() == "https" || (url.scheme() == "http" && loopback)) {
+        if !(url.scheme() == "https" || (url.scheme() == "http" && is_here(&url))) {
             self.problem(
                 "DO_API_BASE_URL must be https (http is for this machine only): a token travels there",
             );
@@ -450,6 +468,16 @@ impl Environment {
             }
         }
         origins
+    }
+}
+
+/// Whether a host is this machine.
+fn is_here(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

@@ -8,8 +8,8 @@
 //! ops verify           whether the mirror is true to its own history
 //! ```
 //!
-//! Configured by the same variables as the Lambdas; with `DATABASE_URL` and `DO_API_TOKEN` it needs no AWS. It exits
-//! with 0 if all is well, with 1 if something is wrong, with 2 if it was asked for something that there is not.
+//! Configured by the same variables as the Lambdas; with `DATABASE_URL` and `DO_API_TOKEN` it needs no AWS. It exits with 0
+//! if all is well, with 1 if something is wrong or was not checked, with 2 if it was asked for something that there is not.
 //! It prints no secret, and has no SQL and no HTTP of its own.
 
 #![expect(

@@ -12,8 +12,10 @@
 pub mod reading;
 pub mod schemas;
 
+use axum::http::HeaderMap;
 use serde_json::{Map, Value, json};
 
+use super::error::Problem;
 use super::form::Form;
 use super::query::Named;
 
@@ -68,6 +70,8 @@ pub enum Answer {
     Group(&'static str, &'static [Form]),
     /// A page of these.
     List(&'static str, &'static [Form]),
+    /// A page of text, no envelope around it.
+    Export(&'static [Form]),
     /// Something else, of this media type.
     Other(&'static str),
 }
@@ -177,6 +181,27 @@ impl Takes {
 }
 
 impl Operation {
+    /// The forms that a good answer has, best first: `Accept` chooses. None where it is not asked: what is public is one
+    /// document each, and what an edit came to is told to whoever made it.
+    pub fn forms(&self) -> &'static [Form] {
+        if self.method != "get" || self.access == Access::Public {
+            return &[];
+        }
+        match self.answer {
+            Answer::List(_, forms) | Answer::Group(_, forms) | Answer::Export(forms) => forms,
+            Answer::Document(_) | Answer::One(_) | Answer::Accepted(_) => &[Form::Json],
+            Answer::Other(_) => &[],
+        }
+    }
+
+    /// The one of them that the caller likes best.
+    ///
+    /// # Errors
+    /// 406, if it accepts none of them.
+    pub fn form(&self, headers: &HeaderMap) -> Result<Form, Problem> {
+        Form::accepted(headers, self.forms())
+    }
+
     fn described(&self) -> Value {
         let mut parameters: Vec<Value> = self.path_parameters();
         parameters.extend(self.parameters.iter().map(Parameter::described));
@@ -279,6 +304,7 @@ impl Operation {
                 add_forms(&mut good, forms);
                 good["headers"]["Link"] = json!({ "$ref": "#/components/headers/Link" });
             }
+            Answer::Export(forms) => add_forms(&mut good, forms),
             Answer::Other(media_type) => {
                 let is = if media_type == "application/json" {
                     "object"
@@ -310,7 +336,7 @@ impl Operation {
         if self.access != Access::Public {
             statuses.extend([401, 403, 503]);
         }
-        if matches!(self.answer, Answer::List(_, forms) | Answer::Group(_, forms) if forms.len() > 1) {
+        if !self.forms().is_empty() {
             statuses.push(406);
         }
         if self.path.contains('{') {

@@ -10,7 +10,7 @@ use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use shared::auth::Refusal;
+use shared::auth::{Reason, Refusal};
 use shared::database::DatabaseError;
 use shared::inventory::edit::EditError;
 use shared::inventory::read::ReadError;
@@ -57,6 +57,11 @@ impl Invalid {
     }
 }
 
+/// How to come in, for whoever has not tried: RFC 6750 (3.1) has no error for that.
+const COME_IN: &str = "Bearer realm=\"arcadia-cloud\"";
+/// The same for whoever has tried with a token, whatever was wrong with it.
+const NO_GOOD: &str = "Bearer error=\"invalid_token\"";
+
 /// What went wrong, for the caller, and why, for the log.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -65,6 +70,8 @@ pub struct Problem {
     title: &'static str,
     detail: String,
     errors: Vec<Invalid>,
+    /// Whether a token was sent, good or not.
+    tried: bool,
     cause: Option<String>,
 }
 
@@ -90,6 +97,7 @@ impl Problem {
             title,
             detail: detail.into(),
             errors: Vec::new(),
+            tried: true,
             cause: None,
         }
     }
@@ -264,9 +272,12 @@ impl From<Refusal> for Problem {
                     Refusal::Invalid(reason) => reason.as_str(),
                     _ => "missing",
                 };
+                // No token: no header, or one of another scheme.
+                let tried = !matches!(refusal, Refusal::Missing | Refusal::Invalid(Reason::Scheme));
                 let detail = sentence(refusal);
                 let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail);
                 Self {
+                    tried,
                     cause: Some(cause.to_owned()),
                     ..problem
                 }
@@ -327,7 +338,7 @@ impl IntoResponse for Problem {
         let mut response = self.status.into_response();
         match self.status {
             StatusCode::UNAUTHORIZED => {
-                let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+                let challenge = HeaderValue::from_static(if self.tried { NO_GOOD } else { COME_IN });
                 response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
             }
             StatusCode::SERVICE_UNAVAILABLE => {
@@ -344,8 +355,6 @@ impl IntoResponse for Problem {
 
 #[cfg(test)]
 mod tests {
-    use shared::auth::Reason;
-
     use super::*;
 
     #[test]
@@ -395,10 +404,17 @@ mod tests {
     fn retry_and_challenge_are_headers() {
         let response = Problem::unavailable("x").into_response();
         assert_eq!(response.headers()[RETRY_AFTER], "5");
-        let response = Problem::from(Refusal::Missing).into_response();
-        assert_eq!(
-            response.headers()[WWW_AUTHENTICATE],
-            "Bearer error=\"invalid_token\""
-        );
+        // RFC 6750, 3.1: whoever has sent no token is told how to come in, and of no error.
+        for (refusal, challenge) in [
+            (Refusal::Missing, "Bearer realm=\"arcadia-cloud\""),
+            (Refusal::Invalid(Reason::Scheme), "Bearer realm=\"arcadia-cloud\""),
+            (
+                Refusal::Invalid(Reason::Expired),
+                "Bearer error=\"invalid_token\"",
+            ),
+        ] {
+            let response = Problem::from(refusal).into_response();
+            assert_eq!(response.headers()[WWW_AUTHENTICATE], challenge);
+        }
     }
 }

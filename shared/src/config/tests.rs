@@ -88,6 +88,28 @@ fn a_bad_value_is_named_and_not_repeated() {
     }
 }
 
+/// Two thirds of a lease have to outlast a request and the wait for the mirror's lock, of 20 s each.
+#[test]
+fn a_lease_outlasts_what_a_run_may_wait_for() {
+    let lease = |seconds: &str, more: &[(&str, &str)]| {
+        let set = [&[("LEASE_SECONDS", seconds)], more].concat();
+        with(&set).worker(Purpose::SyncFast).map(|config| config.lease)
+    };
+    let here = [("DO_API_BASE_URL", "http://127.0.0.1:1")];
+    let there = [("DO_API_BASE_URL", "https://api.digitalocean.com")];
+    for (seconds, base_url, least) in [("29", &[][..], "30"), ("5", &there, "30"), ("4", &here, "5")] {
+        let refused = lease(seconds, base_url).unwrap_err().to_string();
+        assert!(
+            refused.contains("LEASE_SECONDS") && refused.contains(&format!("from {least} to 900")),
+            "{seconds}: {refused}"
+        );
+    }
+    for (seconds, base_url) in [("30", &[][..]), ("900", &there), ("5", &here)] {
+        let taken = Duration::from_secs(seconds.parse().unwrap());
+        assert_eq!(lease(seconds, base_url).unwrap(), taken);
+    }
+}
+
 #[test]
 fn value_and_arn_of_one_thing_are_an_error() {
     for name in [

@@ -19,6 +19,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::listing::{Collection, PER_PAGE, Paging};
+use super::page::{Beside, next_link};
 use super::{Error, Session, is_kind, reason, refused};
 
 /// The longest CSV: more than a million lines.
@@ -272,32 +273,18 @@ impl Session {
     /// # Errors
     /// See [`Error`]; a page that is short or empty and has another one after it is malformed.
     pub async fn items(&self, invoice: &str, page: u32, now: DateTime<Utc>) -> Result<Items, Error> {
-        #[derive(Deserialize)]
-        struct Envelope {
-            invoice_items: Option<Vec<Item>>,
-            #[serde(default)]
-            links: Option<Links>,
-        }
-        #[derive(Deserialize)]
-        struct Links {
-            pages: Option<Pages>,
-        }
-        #[derive(Deserialize)]
-        struct Pages {
-            next: Option<String>,
-        }
         let path = format!("/v2/customers/my/invoices/{invoice}");
         let (page, per_page) = (page.to_string(), PER_PAGE.to_string());
         let query = [("page", page.as_str()), ("per_page", per_page.as_str())];
         let answer = self.get(&path, &query, now).await?;
-        let envelope: Envelope = serde_json::from_slice(&answer.body)
-            .map_err(|_| Error::Malformed("the items of the invoice are not a list of them"))?;
-        let pages = envelope.links.and_then(|links| links.pages);
-        let next = pages.and_then(|pages| pages.next);
-        let items = envelope
-            .invoice_items
-            .ok_or(Error::Malformed("the list is missing"))?;
-        let more = next.is_some_and(|next| !next.is_empty());
+        let no_items = |_| Error::Malformed("the items of the invoice are not a list of them");
+        let fields: Beside<'_> = serde_json::from_slice(&answer.body).map_err(no_items)?;
+        let items = match fields.get("invoice_items") {
+            Some(items) => serde_json::from_str(items.get()).map_err(no_items)?,
+            None => None,
+        };
+        let items: Vec<Item> = items.ok_or(Error::Malformed("the list is missing"))?;
+        let more = next_link(&fields)?.is_some();
         if more && items.len() != PER_PAGE as usize {
             return Err(Error::Malformed("a page of items is short, and not the last one"));
         }

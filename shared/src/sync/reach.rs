@@ -1,7 +1,8 @@
 //! What a token may read of what its workers ask for: one small question per listing, for a person who wants to know.
 //!
 //! Asked by `ops doctor` only. It lists nothing to its end, believes nothing and writes nothing; the requests are few and
-//! are not reserved, because whoever asks may have no database yet.
+//! are not reserved, because whoever asks may have no database yet. It asks for nothing more once the token itself is
+//! refused or out of requests: every other answer would be the same.
 
 use std::collections::BTreeSet;
 
@@ -27,6 +28,8 @@ pub struct Reach {
     pub asked: usize,
     /// Those that were not answered.
     pub refused: Vec<Refusal>,
+    /// What ended the asking before its end, and how many listings it leaves unanswered.
+    pub barred: Option<(usize, Error)>,
     /// What time it is at DigitalOcean.
     pub their_time: Option<DateTime<Utc>>,
 }
@@ -68,8 +71,13 @@ pub fn reach(session: &Session, purpose: Purpose, now: DateTime<Utc>) -> BoxFutu
             (question, answer)
         });
         let mut answers = answers.buffered(AT_ONCE);
+        let mut answered = 0;
         while let Some((question, answer)) = answers.next().await {
             match answer {
+                Err(error @ (Error::Unauthorized | Error::Burst(_) | Error::Exhausted(_))) => {
+                    reach.barred = Some((reach.asked - answered, error));
+                    break;
+                }
                 Ok(answer) => reach.their_time = answer.date.or(reach.their_time),
                 Err(error) => reach.refused.push(Refusal {
                     what: question.what,
@@ -78,6 +86,7 @@ pub fn reach(session: &Session, purpose: Purpose, now: DateTime<Utc>) -> BoxFutu
                     as_member: question.as_member,
                 }),
             }
+            answered += 1;
         }
         reach
     }

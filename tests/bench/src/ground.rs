@@ -6,14 +6,16 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::TryStreamExt;
 use harness::postgres::Database;
 use harness::sandbox::{Outcome, Sandbox};
 use harness::services::Services;
 use harness::usage::Usage;
 use serde_json::Value;
 use simulator::{Limits, Options, Scenario, Settings, Simulator, Token};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolCopyExt, PgPoolOptions};
+use sqlx::{AssertSqlSafe, PgPool, Postgres};
 
 /// The token that the simulated account accepts.
 pub const TOKEN: &str = "dop_v1_bench";
@@ -92,6 +94,36 @@ impl Ground {
         used.map(|usage| usage.cpu).sum::<Duration>() + ended.unwrap_or_default()
     }
 
+    /// What COPY reads out.
+    pub async fn copied_out(&self, query: &str) -> Vec<u8> {
+        let copy = format!("COPY ({query}) TO STDOUT");
+        let mut pieces = self.pool.copy_out_raw(&copy).await.unwrap();
+        let mut text = Vec::new();
+        while let Some(piece) = pieces.try_next().await.unwrap() {
+            text.extend_from_slice(&piece);
+        }
+        text
+    }
+
+    /// A connection to copy into tables with, measured from here on.
+    pub async fn copying(&self) -> Copying<'_> {
+        let mut connection = self.pool.acquire().await.unwrap();
+        let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap();
+        let backend = u32::try_from(pid).unwrap();
+        Copying {
+            ground: self,
+            connection,
+            backend,
+            wal: self.position().await,
+            postgres: used(backend),
+            own: Usage::of_this_thread(),
+            begun: Instant::now(),
+        }
+    }
+
     /// Drops the database. Dropping one makes Postgres write a checkpoint, after which every page is logged whole once
     /// more: between repetitions, not within one.
     pub async fn remove(self) {
@@ -161,6 +193,46 @@ impl Ground {
         };
         (answer, cost)
     }
+}
+
+/// COPY under way, the limit of whatever writes rows.
+pub struct Copying<'g> {
+    ground: &'g Ground,
+    pub connection: PoolConnection<Postgres>,
+    backend: u32,
+    wal: i64,
+    postgres: Duration,
+    own: Duration,
+    begun: Instant,
+}
+
+impl Copying<'_> {
+    /// Copies this text into a table with these columns, and answers how many rows it was.
+    pub async fn copy_in(&mut self, table: &str, columns: &str, text: &[u8]) -> u64 {
+        let statement = format!("COPY {table} ({columns}) FROM STDIN");
+        let mut copy = self.connection.copy_in_raw(&statement).await.unwrap();
+        for piece in text.chunks(1 << 16) {
+            copy.send(piece).await.unwrap();
+        }
+        copy.finish().await.unwrap()
+    }
+
+    /// What it has taken.
+    pub async fn cost(self) -> Cost {
+        let wall = self.begun.elapsed();
+        Cost {
+            wall,
+            cpu: Usage::of_this_thread() - self.own,
+            postgres: used(self.backend) - self.postgres,
+            wal: self.ground.position().await - self.wal,
+            peak: 0,
+        }
+    }
+}
+
+/// Of one backend.
+fn used(backend: u32) -> Duration {
+    Usage::of(backend).map_or(Duration::ZERO, |usage| usage.cpu)
 }
 
 /// A sandbox with this environment that is ready for its first event.

@@ -4,14 +4,9 @@
 //! simulator. The limit is COPY of the finished lines, matches and all, with the table's indexes and foreign keys. A
 //! small invoice is asked for beside two sizes of inventory: what it costs must not depend on them.
 
-use std::time::{Duration, Instant};
-
-use futures_util::TryStreamExt;
-use harness::usage::Usage;
 use serde_json::{Value, json};
 use simulator::{Limits, Simulator};
 use sqlx::AssertSqlSafe;
-use sqlx::postgres::PgPoolCopyExt;
 
 use crate::Wanted;
 use crate::ground::{self, Cost, Ground, TOKEN, account};
@@ -207,37 +202,14 @@ async fn copy(ground: &Ground, uuid: &str, lines: u64) -> Cost {
         ))
         .await;
     let query = format!(
-        "COPY (SELECT (SELECT id FROM cloud_invoices WHERE invoice_uuid = 'copy-of-{uuid}'), {columns} FROM cloud_cost_lines
-               WHERE cloud_invoice_id = (SELECT id FROM cloud_invoices WHERE invoice_uuid = '{uuid}') ORDER BY line_no) TO STDOUT"
+        "SELECT (SELECT id FROM cloud_invoices WHERE invoice_uuid = 'copy-of-{uuid}'), {columns} FROM cloud_cost_lines
+         WHERE cloud_invoice_id = (SELECT id FROM cloud_invoices WHERE invoice_uuid = '{uuid}') ORDER BY line_no"
     );
-    let mut pieces = ground.pool.copy_out_raw(&query).await.unwrap();
-    let mut text = Vec::new();
-    while let Some(piece) = pieces.try_next().await.unwrap() {
-        text.extend_from_slice(&piece);
-    }
-    drop(pieces);
-    let mut connection = ground.pool.acquire().await.unwrap();
-    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
-        .fetch_one(&mut *connection)
-        .await
-        .unwrap();
-    let used = || Usage::of(u32::try_from(pid).unwrap()).map_or(Duration::ZERO, |usage| usage.cpu);
-    let (wal, before, own) = (ground.position().await, used(), Usage::of_this_thread());
-    let begun = Instant::now();
-    let statement = format!("COPY cloud_cost_lines (cloud_invoice_id, {columns}) FROM STDIN");
-    let mut copy = connection.copy_in_raw(&statement).await.unwrap();
-    for piece in text.chunks(1 << 16) {
-        copy.send(piece).await.unwrap();
-    }
-    assert_eq!(copy.finish().await.unwrap(), lines);
-    let cost = Cost {
-        wall: begun.elapsed(),
-        cpu: Usage::of_this_thread() - own,
-        postgres: used() - before,
-        wal: ground.position().await - wal,
-        peak: 0,
-    };
-    drop(connection);
+    let text = ground.copied_out(&query).await;
+    let mut copying = ground.copying().await;
+    let columns = format!("cloud_invoice_id, {columns}");
+    assert_eq!(copying.copy_in("cloud_cost_lines", &columns, &text).await, lines);
+    let cost = copying.cost().await;
     // Both sets go: the next repetition finds the table as this one did.
     let gone = format!(
         "DELETE FROM cloud_cost_lines WHERE cloud_invoice_id IN

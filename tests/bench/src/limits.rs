@@ -5,13 +5,12 @@
 //! those of a sync before, byte for byte, into the same tables with all their indexes. It compares nothing, decides
 //! nothing and proves nothing.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use harness::usage::Usage;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sqlx::postgres::PgPoolCopyExt;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::ground::{Cost, Ground, TOKEN};
@@ -176,13 +175,8 @@ impl Rows {
                 .fetch_one(&ground.pool)
                 .await
                 .unwrap();
-            let copy = format!("COPY (SELECT {names} FROM {table} ORDER BY id) TO STDOUT");
-            let mut pieces = ground.pool.copy_out_raw(&copy).await.unwrap();
-            let mut text = Vec::new();
-            while let Some(piece) = pieces.try_next().await.unwrap() {
-                text.extend_from_slice(&piece);
-            }
-            copied.push(text);
+            let query = format!("SELECT {names} FROM {table} ORDER BY id");
+            copied.push(ground.copied_out(&query).await);
         }
         let events = copied.pop().unwrap();
         Self {
@@ -194,37 +188,22 @@ impl Rows {
 
     /// Copies them into an empty mirror, in one transaction.
     pub async fn copy(&self, ground: &Ground) -> Cost {
-        let mut connection = ground.pool.acquire().await.unwrap();
-        let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
-            .fetch_one(&mut *connection)
+        let mut copying = ground.copying().await;
+        sqlx::raw_sql("BEGIN")
+            .execute(&mut *copying.connection)
             .await
             .unwrap();
-        let used = || Usage::of(u32::try_from(pid).unwrap()).map_or(Duration::ZERO, |usage| usage.cpu);
-        let (wal, before, own) = (ground.position().await, used(), Usage::of_this_thread());
-        let begun = Instant::now();
-        sqlx::raw_sql("BEGIN").execute(&mut *connection).await.unwrap();
         let [resources, events] = &self.columns;
         for (table, columns, text) in [
             ("cloud_resources", resources, &self.resources),
             ("cloud_resource_events", events, &self.events),
         ] {
-            let mut copy = connection
-                .copy_in_raw(&format!("COPY {table} ({columns}) FROM STDIN"))
-                .await
-                .unwrap();
-            for piece in text.chunks(1 << 16) {
-                copy.send(piece).await.unwrap();
-            }
-            copy.finish().await.unwrap();
+            copying.copy_in(table, columns, text).await;
         }
-        sqlx::raw_sql("COMMIT").execute(&mut *connection).await.unwrap();
-        let wall = begun.elapsed();
-        Cost {
-            wall,
-            cpu: Usage::of_this_thread() - own,
-            postgres: used() - before,
-            wal: ground.position().await - wal,
-            peak: 0,
-        }
+        sqlx::raw_sql("COMMIT")
+            .execute(&mut *copying.connection)
+            .await
+            .unwrap();
+        copying.cost().await
     }
 }

@@ -123,27 +123,13 @@ async fn secrets_are_replaced_and_dead_letters_are_wired() {
         .send()
         .await
         .unwrap();
+    let received = async |queue: &str| {
+        let received = sqs.receive_message().queue_url(queue).send().await.unwrap();
+        received.messages().len()
+    };
     for _ in 0..5 {
-        let received = sqs
-            .receive_message()
-            .queue_url(&queues.ingest)
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(received.messages().len(), 1);
+        assert_eq!(received(&queues.ingest).await, 1);
     }
-    let received = sqs
-        .receive_message()
-        .queue_url(&queues.ingest)
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(received.messages().len(), 0, "a sixth receive");
-    let dead = sqs
-        .receive_message()
-        .queue_url(&queues.dead_letters)
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(dead.messages().len(), 1);
+    assert_eq!(received(&queues.ingest).await, 0, "a sixth receive");
+    assert_eq!(received(&queues.dead_letters).await, 1);
 }

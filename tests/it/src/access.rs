@@ -301,10 +301,16 @@ async fn who_may_not_come_in_is_told_so_and_nothing_else() {
             .await;
         assert_eq!(answer.status, status, "{authorization:?}: {:?}", answer.body);
         if status == 401 {
-            assert_eq!(
-                answer.headers["www-authenticate"],
+            // RFC 6750, 3.1: no error where no token was sent.
+            let sent = authorization
+                .as_deref()
+                .is_some_and(|value| value.starts_with("Bearer "));
+            let challenge = if sent {
                 "Bearer error=\"invalid_token\""
-            );
+            } else {
+                "Bearer realm=\"arcadia-cloud\""
+            };
+            assert_eq!(answer.headers["www-authenticate"], challenge, "{authorization:?}");
             let mut body = answer.body.clone();
             body.as_object_mut()
                 .unwrap()

@@ -11,7 +11,7 @@ use harness::aws::{Aws, Queues};
 use harness::services::Services;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
-use shared::billing::ingest_at;
+use shared::billing::{Ingested, ingest_at};
 use shared::config::{Environment, Purpose};
 use shared::runs::Tick;
 use shared::secrets::Secrets;
@@ -174,6 +174,11 @@ impl Books {
     /// Ingests one invoice at some desk.
     pub async fn ingest(&self, desk: usize, invoice: &str) -> Report {
         ingest_at(&self.desks[desk % DESKS], invoice, self.stage.now, None).await
+    }
+
+    /// What became of one invoice that was ingested at the first desk.
+    pub async fn ingested(&self, invoice: &str) -> Ingested {
+        self.ingest(0, invoice).await.ledger.unwrap().ingested.unwrap()
     }
 
     /// Ingests every invoice that is known.

@@ -117,6 +117,11 @@ async fn shown(stage: &Stage, kind: &Kind, id: &str) -> Value {
         .unwrap_or_else(|| panic!("{} {id} is not in the mirror", kind.name))
 }
 
+/// What has happened to it so far.
+async fn happened(stage: &Stage, row: &Value) -> Vec<String> {
+    stage.events(row["id"].as_str().unwrap().parse().unwrap()).await
+}
+
 #[tokio::test]
 async fn every_kind_walks_from_discovery_to_restoration() {
     let mut stage = Stage::with(Scenario::Default).await;
@@ -165,14 +170,7 @@ async fn every_kind_walks_from_discovery_to_restoration() {
         let to = patch.as_object().unwrap().values().next().unwrap();
         let to = to.get("slug").unwrap_or(to);
         assert_eq!(row.pointer(at), Some(to), "{}", kind.name);
-        assert_eq!(
-            stage
-                .events(row["id"].as_str().unwrap().parse().unwrap())
-                .await
-                .last()
-                .unwrap(),
-            "updated"
-        );
+        assert_eq!(happened(&stage, &row).await.last().unwrap(), "updated");
     }
 
     // Gone: three spaced complete listings and a proof, and not one less. What is inside goes before what holds it.
@@ -195,7 +193,7 @@ async fn every_kind_walks_from_discovery_to_restoration() {
     }
     for (kind, id, _) in &chosen {
         let row = shown(&stage, kind, id).await;
-        let events = stage.events(row["id"].as_str().unwrap().parse().unwrap()).await;
+        let events = happened(&stage, &row).await;
         assert_eq!(
             events.iter().filter(|event| *event == "deleted").count(),
             1,
@@ -214,14 +212,7 @@ async fn every_kind_walks_from_discovery_to_restoration() {
     for (kind, id, _) in &chosen {
         let row = shown(&stage, kind, id).await;
         assert!(row["deleted_at"].is_null(), "{}", kind.name);
-        assert_eq!(
-            stage
-                .events(row["id"].as_str().unwrap().parse().unwrap())
-                .await
-                .last()
-                .unwrap(),
-            "restored"
-        );
+        assert_eq!(happened(&stage, &row).await.last().unwrap(), "restored");
     }
     invariants::hold(&stage.pool).await;
 }

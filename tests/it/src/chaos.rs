@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::deployment::{Deployment, report, run_lines};
 
-/// The shortest lease there may be; the default is proven once, in `prove_`.
+/// The shortest lease there may be beside a simulator; the default, the shortest elsewhere, is proven once, in `prove_`.
 const LEASE: u64 = 5;
 /// What a takeover may take beyond the lease: two cold starts of unoptimised binaries on a busy machine.
 const GRACE: Duration = Duration::from_secs(10);

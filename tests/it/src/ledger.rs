@@ -264,19 +264,9 @@ async fn an_invoice_that_cannot_be_read_is_set_aside_and_heals() {
         assert_eq!(books.lines("odd").await, good, "what was stored stays");
     }
     books.bill(with("Taxes,,GST (10%),,,,($-0.50)\n"));
-    assert_eq!(
-        books
-            .ingest(0, "odd")
-            .await
-            .ledger
-            .unwrap()
-            .ingested
-            .unwrap()
-            .status,
-        "quarantined"
-    );
+    assert_eq!(books.ingested("odd").await.status, "quarantined");
     books.bill(with("Taxes,,GST (11%),,,,$0.51\n"));
-    let healed = books.ingest(0, "odd").await.ledger.unwrap().ingested.unwrap();
+    let healed = books.ingested("odd").await;
     assert_eq!(
         (healed.status, healed.reconciliation),
         ("ingested", Some("rounded"))
@@ -326,23 +316,13 @@ async fn what_is_no_csv_is_an_error_that_comes_again() {
         "application/json",
         "{\"id\": \"not_found\", \"message\": \"no\"}",
     );
-    let gone = books.ingest(0, "late").await.ledger.unwrap().ingested.unwrap();
+    let gone = books.ingested("late").await;
     assert_eq!(
         gone.reason.as_deref(),
         Some("DigitalOcean knows no such invoice (404)")
     );
     books.stage.sim.clear_bodies();
-    assert_eq!(
-        books
-            .ingest(0, "late")
-            .await
-            .ledger
-            .unwrap()
-            .ingested
-            .unwrap()
-            .status,
-        "ingested"
-    );
+    assert_eq!(books.ingested("late").await.status, "ingested");
     let unknown = books.ingest(0, "never-heard-of").await;
     assert_eq!(
         (unknown.outcome, unknown.error_class),
@@ -365,7 +345,7 @@ async fn an_invoice_that_was_cut_between_rows_is_not_stored() {
     );
     books.bill(bill);
     books.history().await;
-    let ingested = books.ingest(0, "cut").await.ledger.unwrap().ingested.unwrap();
+    let ingested = books.ingested("cut").await;
     assert_eq!(
         ingested.reason.as_deref(),
         Some("the CSV has 1 rows and the invoice 2 items")
@@ -380,7 +360,7 @@ async fn a_sum_that_is_wrong_is_stored_and_said() {
     bill["amount"] = json!("6.50");
     books.bill(bill);
     books.history().await;
-    let ingested = books.ingest(0, "off").await.ledger.unwrap().ingested.unwrap();
+    let ingested = books.ingested("off").await;
     assert_eq!(
         (ingested.status, ingested.reconciliation),
         ("ingested", Some("mismatch"))
@@ -394,17 +374,7 @@ async fn a_sum_that_is_wrong_is_stored_and_said() {
         (&stored["ingest_status"], &stored["line_count"]),
         (&json!("pending"), &json!(2))
     );
-    assert_eq!(
-        books
-            .ingest(0, "off")
-            .await
-            .ledger
-            .unwrap()
-            .ingested
-            .unwrap()
-            .reconciliation,
-        Some("reconciled")
-    );
+    assert_eq!(books.ingested("off").await.reconciliation, Some("reconciled"));
 }
 
 #[tokio::test]

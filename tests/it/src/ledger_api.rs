@@ -382,17 +382,7 @@ async fn an_operator_sends_an_invoice_back_and_has_it_matched_again() {
     let answer = with_queue.ask("POST", &path, Some(&token)).await;
     assert_eq!((answer.status, &answer.body["data"]["sent"]), (202, &json!(true)));
     assert_eq!(books.drain(&books.queues.ingest).await.len(), 2);
-    assert_eq!(
-        books
-            .ingest(0, &invoice)
-            .await
-            .ledger
-            .unwrap()
-            .ingested
-            .unwrap()
-            .status,
-        "ingested"
-    );
+    assert_eq!(books.ingested(&invoice).await.status, "ingested");
 
     sqlx::query("UPDATE cloud_cost_lines SET cloud_resource_id = NULL, match_rule = NULL")
         .execute(&books.stage.pool)

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use harness::place;
 use harness::services::Services;
 use serde_json::json;
-use simulator::{Scenario, Token};
+use simulator::{Fault, FaultKind, Scenario, Token};
 
 use crate::deployment::{Deployment, GUARDIAN, TOKEN, token};
 
@@ -340,4 +340,99 @@ async fn the_doctor_names_each_scope_that_a_token_lacks_as_the_runbook_does() {
             && odd[0].contains("vpc: 403"),
         "{said}"
     );
+}
+
+/// Whatever it says, it says once: who reads thirty lines about one token looks for thirty faults.
+fn says_nothing_twice(said: &str) {
+    let lines: Vec<&str> = said.lines().collect();
+    let different: BTreeSet<&&str> = lines.iter().collect();
+    assert_eq!(different.len(), lines.len(), "{said}");
+}
+
+#[tokio::test]
+async fn the_doctor_stops_asking_with_a_token_that_is_refused() {
+    let deployment = Deployment::with(Scenario::Default).await;
+    // From the first question on, and from the second: it was revoked in between.
+    for (let_through, most) in [(0, 1), (1, 1 + 8)] {
+        deployment.sim.clear_requests();
+        deployment.sim.clear_faults();
+        deployment
+            .sim
+            .fault(Fault::new(FaultKind::Unauthorized401).skip(let_through));
+        let (code, said) = ops(environment(&deployment, &[]), &["doctor"]).await;
+        assert_eq!(code, 1, "{said}");
+        assert_eq!(said.matches("401").count(), 1, "{said}");
+        assert_eq!(said.matches("BAD").count(), 1, "{said}");
+        assert!(
+            said.trim_end().ends_with("1 thing is wrong, 5 were not checked"),
+            "{said}"
+        );
+        for purpose in ["sync_full", "sync_slow", "billing", "provisioning", "metering"] {
+            let line = said.lines().find(|line| line.contains(purpose));
+            assert!(
+                line.is_some_and(|line| line.starts_with("skip") && line.contains("the same as sync_fast's")),
+                "{purpose}: {said}"
+            );
+        }
+        let asked = deployment.sim.requests().len();
+        assert!((1..=most).contains(&asked), "{asked} requests: {said}");
+        says_nothing_twice(&said);
+    }
+}
+
+#[tokio::test]
+async fn the_doctor_does_not_call_a_rate_limit_wrong() {
+    let deployment = Deployment::with(Scenario::Default).await;
+    let burst = FaultKind::Burst429 { retry_after: 17 };
+    let hour = FaultKind::Hourly429 { reset_in: 900 };
+    for (kind, let_through, words) in [
+        (burst.clone(), 0, "rate limited for 17 s"),
+        (burst, 4, "rate limited for 17 s"),
+        (hour, 0, "out of requests until"),
+    ] {
+        deployment.sim.clear_faults();
+        deployment.sim.fault(Fault::new(kind).skip(let_through));
+        let (code, said) = ops(environment(&deployment, &[]), &["doctor"]).await;
+        assert_eq!(code, 1, "what was not checked may be anything: {said}");
+        assert!(!said.contains("BAD") && !said.contains("wrong"), "{said}");
+        let limited = said.lines().filter(|line| line.contains(words));
+        let limited: Vec<&str> = limited.collect();
+        assert!(
+            limited.len() == 1 && limited[0].starts_with("skip") && limited[0].ends_with("try again then"),
+            "{said}"
+        );
+        assert!(said.trim_end().ends_with(" were not checked"), "{said}");
+        says_nothing_twice(&said);
+    }
+}
+
+#[tokio::test]
+async fn the_doctor_says_each_thing_that_is_not_set_once() {
+    let deployment = Deployment::with(Scenario::Default).await;
+    let nothing = [
+        ("DATABASE_URL", ""),
+        ("STRIKE_SPACING_SECONDS", "soon"),
+        ("DO_TOKEN_SECRET_ARN_BILLING", "no-such-secret"),
+        ("DO_TOKEN_SECRET_ARN_METERING", "no-such-secret"),
+    ];
+    let (code, said) = ops(environment(&deployment, &nothing), &["doctor"]).await;
+    assert_eq!(code, 1, "{said}");
+    for words in [
+        "DATABASE_URL or DATABASE_SECRET_ARN must be set",
+        "STRIKE_SPACING_SECONDS must be",
+        "GUARDIAN_SECRET_KEY or GUARDIAN_SECRET_ARN must be set",
+        "ResourceNotFoundException",
+    ] {
+        assert_eq!(said.matches(words).count(), 1, "{words}: {said}");
+    }
+    assert!(
+        said.contains("sync_fast     token") && said.contains("opens team"),
+        "the token is looked at all the same: {said}"
+    );
+    // Two listings of one kind, refused for want of one scope, are one finding.
+    deployment
+        .sim
+        .set_token(&Token::new("sync-0", TOKEN).scopes(["account:read"]));
+    let (_, said) = ops(environment(&deployment, &[]), &["doctor"]).await;
+    says_nothing_twice(&said);
 }

@@ -185,10 +185,26 @@ fn takes(schema: &Value) -> String {
             .join(" or "),
         _ => "anything".to_owned(),
     };
-    match (schema.get("items"), schema.get("format").and_then(Value::as_str)) {
-        (Some(items), _) => format!("list of {}", takes(items)),
-        (None, Some(format)) => format!("{types} ({format})"),
-        (None, None) => types,
+    if let Some(items) = schema.get("items") {
+        return format!("list of {}", takes(items));
+    }
+    let format = schema.get("format").and_then(Value::as_str).map(str::to_owned);
+    let default = schema.get("default").map(|value| format!("{value} if not given"));
+    let narrower: Vec<String> = format.into_iter().chain(span(schema)).chain(default).collect();
+    if narrower.is_empty() {
+        types
+    } else {
+        format!("{types} ({})", narrower.join("; "))
+    }
+}
+
+/// How small and how large a number may be.
+fn span(schema: &Value) -> Option<String> {
+    match (schema.get("minimum"), schema.get("maximum")) {
+        (Some(least), Some(most)) => Some(format!("{least} to {most}")),
+        (Some(least), None) => Some(format!("{least} or more")),
+        (None, Some(most)) => Some(format!("{most} at most")),
+        (None, None) => None,
     }
 }
 
@@ -228,6 +244,25 @@ mod tests {
     fn the_policy_allows_exactly_the_style() {
         let hash = STANDARD.encode(Sha256::digest(STYLE));
         assert!(POLICY.contains(&format!("style-src 'sha256-{hash}'")), "{hash}");
+    }
+
+    #[test]
+    fn numbers_say_how_small_and_how_large() {
+        for (schema, words) in [
+            (
+                json!({ "type": "integer", "minimum": 1, "maximum": 500, "default": 100 }),
+                "integer (1 to 500; 100 if not given)",
+            ),
+            (json!({ "type": "integer", "minimum": 0 }), "integer (0 or more)"),
+            (
+                json!({ "type": ["integer", "null"], "maximum": 9 }),
+                "integer or null (9 at most)",
+            ),
+            (json!({ "type": "integer" }), "integer"),
+            (json!({ "type": "string", "format": "uuid" }), "string (uuid)"),
+        ] {
+            assert_eq!(takes(&schema), words);
+        }
     }
 
     #[test]

@@ -177,7 +177,7 @@ pub(super) fn headers() -> Value {
         "Link": { "description": "The next page, if there is one: rel=\"next\".", "schema": text() },
         "Allow": { "description": "What this path answers to.", "schema": text() },
         "Retry-After": { "description": "Seconds.", "schema": { "type": "integer" } },
-        "WWW-Authenticate": { "description": "How to come in.", "schema": text() }
+        "WWW-Authenticate": { "description": "How to come in, and an error if a token was sent.", "schema": text() }
     })
 }
 
@@ -199,7 +199,7 @@ pub(super) fn problems() -> Value {
         "403": of("A good token, and no right to this.", None),
         "404": of("Nothing is there that the caller may see.", None),
         "405": of("This path does not answer to this method.", Some("Allow")),
-        "406": of("It cannot be had in a form that Accept allows.", None),
+        "406": of("It cannot be had in a form that Accept allows; `detail` names those it has.", None),
         "409": of("It does not go with how things are.", None),
         "412": of("It has changed since it was read.", None),
         "413": of("The body is larger than 16 KiB.", None),

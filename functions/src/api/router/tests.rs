@@ -126,24 +126,29 @@ async fn head_is_get_without_a_body() {
 async fn no_token_bad_tokens_and_tokens_without_a_right() {
     let path = "/api/v1/inventory";
     let mut bodies = Vec::new();
-    for headers in [
-        &[][..],
-        &[("authorization", "")],
-        &[("authorization", "Bearer")],
-        &[("authorization", "Bearer a.b.c")],
-        &[("authorization", "Basic dTpw")],
-        &[("authorization", &operator()), ("authorization", &operator())],
-        &[(
-            "authorization",
-            &token(json!({ "roles": ["platform_admin"], "iss": "else" })),
-        )],
+    const COME_IN: &str = "Bearer realm=\"arcadia-cloud\"";
+    const NO_GOOD: &str = "Bearer error=\"invalid_token\"";
+    for (headers, challenge) in [
+        (&[][..], COME_IN),
+        (&[("authorization", "")], COME_IN),
+        (&[("authorization", "Bearer")], COME_IN),
+        (&[("authorization", "Bearer a.b.c")], NO_GOOD),
+        (&[("authorization", "Basic dTpw")], COME_IN),
+        (
+            &[("authorization", &operator()), ("authorization", &operator())],
+            NO_GOOD,
+        ),
+        (
+            &[(
+                "authorization",
+                &token(json!({ "roles": ["platform_admin"], "iss": "else" })),
+            )],
+            NO_GOOD,
+        ),
     ] {
         let (status, response, mut body) = ask(api(&[]), "GET", path, headers).await;
         assert_eq!(status.as_u16(), 401, "{headers:?}");
-        assert_eq!(
-            response.headers()[WWW_AUTHENTICATE],
-            "Bearer error=\"invalid_token\""
-        );
+        assert_eq!(response.headers()[WWW_AUTHENTICATE], challenge, "{headers:?}");
         assert_eq!(
             body["instance"],
             format!("urn:request:{}", body["request_id"].as_str().unwrap())

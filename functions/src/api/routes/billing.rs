@@ -95,13 +95,14 @@ pub(in crate::api) static BALANCE: Operation = Operation {
 /// `GET /api/v1/billing/balance`
 ///
 /// # Errors
-/// 404 before there is one, 503 while the database is away.
+/// 404 before there is one, 406, 503 while the database is away.
 pub async fn balance(
     operator: Operator,
     State(state): State<Arc<api::State>>,
     request: Request,
 ) -> Result<Response, Problem> {
     Parameters::of(&request, BALANCE.parameters).check()?;
+    BALANCE.form(request.headers())?;
     let found = read::balances(&state.database().await?, operator.scope(), None, 1).await?;
     match found.items.into_iter().next() {
         Some(balance) => one(request.headers(), 0, &balance),
@@ -136,7 +137,7 @@ pub async fn balances(
     let limit = page::limit(&mut parameters);
     let before = place(&mut parameters, NEWEST_FIRST, moment_of);
     parameters.check()?;
-    let form = Form::accepted(request.headers(), &Form::ALL)?;
+    let form = BALANCES.form(request.headers())?;
     let found = read::balances(&state.database().await?, operator.scope(), before, limit).await?;
     let position = |balance: &read::Balance| Position {
         place: inventory::Place::UpdatedAt(balance.generated_at),
@@ -198,7 +199,7 @@ pub async fn invoices(
         Some((moment_of(position)?.date_naive(), position.id))
     });
     parameters.check()?;
-    let form = Form::accepted(request.headers(), &Form::ALL)?;
+    let form = INVOICES.form(request.headers())?;
     let pool = state.database().await?;
     let found = read::invoices(&pool, operator.scope(), &asked, after.as_ref(), limit).await?;
     let position = |invoice: &read::Invoice| Position {
@@ -226,7 +227,7 @@ pub(in crate::api) static INVOICE: Operation = Operation {
 /// `GET /api/v1/billing/invoices/{uuid}`: the invoice and its first lines; the others are in `cost-lines`.
 ///
 /// # Errors
-/// 404 for an unknown one, 503 while the database is away.
+/// 404 for an unknown one, 406, 503 while the database is away.
 pub async fn invoice(
     operator: Operator,
     State(state): State<Arc<api::State>>,
@@ -236,6 +237,7 @@ pub async fn invoice(
     /// Lines that come with it.
     const LINES: usize = 500;
     Parameters::of(&request, INVOICE.parameters).check()?;
+    INVOICE.form(request.headers())?;
     let uuid = known_form(&uuid)?;
     let pool = state.database().await?;
     let Some(invoice) = read::invoice(&pool, operator.scope(), uuid).await? else {

@@ -195,7 +195,7 @@ async fn answer(
     let limit = page::limit(&mut parameters);
     let after = page::cursor(&mut parameters, Sort::default());
     parameters.check()?;
-    let form = Form::accepted(headers, &Form::ALL)?;
+    let form = LIST.form(headers)?;
     let pool = state.database().await?;
     let found = history::events(&pool, caller.scope(), filter, after.as_ref(), limit).await?;
     page::answer_in(

@@ -153,7 +153,7 @@ pub async fn list(
     let limit = page::limit(&mut parameters);
     let after = page::cursor(&mut parameters, sort);
     parameters.check()?;
-    let form = Form::accepted(request.headers(), &Form::ALL)?;
+    let form = LIST.form(request.headers())?;
     caller.may_name(filter.tenant_id.as_deref())?;
     let pool = state.database().await?;
     let found = read::list(&pool, caller.scope(), &filter, sort, after.as_ref(), limit).await?;
@@ -204,7 +204,7 @@ pub(in crate::api) static ONE: Operation = Operation {
 /// `GET /api/v1/inventory/{id}`
 ///
 /// # Errors
-/// 404, if the caller may see nothing of this id.
+/// 404, if the caller may see nothing of this id; 406.
 pub async fn get(
     caller: Caller,
     State(state): State<Arc<api::State>>,
@@ -214,6 +214,7 @@ pub async fn get(
     let mut parameters = Parameters::of(&request, ONE.parameters);
     let as_of = parameters.parsed("as_of", values::moment);
     parameters.check()?;
+    ONE.form(request.headers())?;
     let id = values::id(&id).map_err(|_| nothing())?;
     let pool = state.database().await?;
     let item = read::one(&pool, caller.scope(), id, as_of)
@@ -243,13 +244,14 @@ pub(in crate::api) static SUMMARY: Operation = Operation {
 /// `GET /api/v1/inventory/summary`
 ///
 /// # Errors
-/// 503 while the database is away.
+/// 406, 503 while the database is away.
 pub async fn summarise(
     caller: Caller,
     State(state): State<Arc<api::State>>,
     request: Request,
 ) -> Result<Response, Problem> {
     Parameters::of(&request, SUMMARY.parameters).check()?;
+    SUMMARY.form(request.headers())?;
     let pool = state.database().await?;
     let summary = summary::summary(&pool, caller.scope()).await?;
     one(request.headers(), 0, &summary)

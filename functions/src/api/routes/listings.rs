@@ -42,13 +42,14 @@ pub(in crate::api) static LIST: Operation = Operation {
 /// `GET /api/v1/listings`
 ///
 /// # Errors
-/// 503 while the database is away.
+/// 406, 503 while the database is away.
 pub async fn list(
     operator: Operator,
     State(state): State<Arc<api::State>>,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
     Parameters::of(&request, LIST.parameters).check()?;
+    LIST.form(request.headers())?;
     let pool = state.database().await?;
     let found = listings::listings(&pool, operator.scope()).await?;
     // A few dozen: one page, whatever there is.

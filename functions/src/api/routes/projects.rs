@@ -61,7 +61,7 @@ pub(in crate::api) static LIST: Operation = Operation {
 /// `GET /api/v1/projects`
 ///
 /// # Errors
-/// 400 for parameters, 503 while the database is away.
+/// 400 for parameters, 406, 503 while the database is away.
 pub async fn list(
     operator: Operator,
     State(state): State<Arc<api::State>>,
@@ -79,6 +79,7 @@ pub async fn list(
     let limit = page::limit(&mut parameters);
     let after = page::cursor(&mut parameters, Sort::default());
     parameters.check()?;
+    LIST.form(request.headers())?;
     let pool = state.database().await?;
     let found = projects::projects(&pool, operator.scope(), &filter, after.as_ref(), limit).await?;
     page::answer(&parameters, limit, &found.items, found.more, |priced| {

@@ -61,7 +61,7 @@ pub(in crate::api) static LIST: Operation = Operation {
 /// `GET /api/v1/sync-runs`
 ///
 /// # Errors
-/// 400 for parameters, 503 while the database is away.
+/// 400 for parameters, 406, 503 while the database is away.
 pub async fn list(
     operator: Operator,
     State(state): State<Arc<api::State>>,
@@ -86,6 +86,7 @@ pub async fn list(
         _ => None,
     });
     parameters.check()?;
+    LIST.form(request.headers())?;
     let pool = state.database().await?;
     let (runs, more) = read::runs(&pool, operator.scope(), &filter, after, limit).await?;
     page::answer(&parameters, limit, &runs, more, |run: &Run| Position {

@@ -230,7 +230,17 @@ fn line(worker: &str, outcome: &Result<Value, Failure>) -> String {
     }
     if let Some(ledger) = answer.get("ledger") {
         let mut counts = Vec::new();
-        numbers(ledger, &mut counts);
+        let parts = ledger.as_object().into_iter().flatten();
+        // One invoice's own counts follow under its name: the running month is none of those that are counted before.
+        let (within, own): (Vec<_>, Vec<_>) = parts.partition(|(_, part)| part.is_object());
+        for (name, part) in own {
+            numbers(&json!({ name: part }), &mut counts);
+        }
+        for (name, part) in within {
+            let mut its = Vec::new();
+            numbers(part, &mut its);
+            counts.extend((!its.is_empty()).then(|| format!("{name}: {}", its.join(", "))));
+        }
         if !counts.is_empty() {
             line.push_str(&format!(", ledger: {}", counts.join(", ")));
         }
@@ -291,5 +301,12 @@ mod tests {
             "w: complete in 84 ms, droplet: 37 seen, 37 discovered"
         );
         assert_eq!(line("w", &Err(Failure::new("no"))), "w: FAILED: no");
+        // The lines are the running month's, and it is none of the invoices.
+        let report = json!({"outcome": "complete", "ledger": {"invoices": 13, "new": 0,
+            "preview": {"lines": 86, "matched": 82}, "sent": 2}});
+        assert_eq!(
+            line("w", &Ok(report)),
+            "w: complete, ledger: 13 invoices, 2 sent, preview: 86 lines, 82 matched"
+        );
     }
 }

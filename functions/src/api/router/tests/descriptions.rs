@@ -1,7 +1,10 @@
 //! The router against its own description: every operation that it has, and what can be said before a database is asked.
 
+use axum::http::header::ACCEPT;
+
 use super::*;
 use crate::api::document::Access;
+use crate::api::form::Form;
 
 /// Every operation of the router, with ids and kinds put into its path.
 fn every_operation() -> Vec<(&'static Operation, String, String)> {
@@ -66,6 +69,56 @@ async fn no_route_takes_a_parameter_that_it_does_not_describe() {
             assert_eq!(status, 400, "{method} {path}: {body}");
         }
     }
+}
+
+#[tokio::test]
+async fn no_route_answers_in_a_form_that_was_not_accepted() {
+    // What browsers send, and programs that would take anything.
+    const EASY: [&str; 3] = [
+        "*/*",
+        "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+        "application/json, text/csv, text/plain, */*",
+    ];
+    let mut negotiating = 0;
+    for (operation, method, path) in every_operation() {
+        let forms = operation.forms();
+        assert_eq!(
+            forms.is_empty(),
+            method != "GET" || operation.access == Access::Public
+        );
+        assert_eq!(operation.statuses().contains(&406), !forms.is_empty(), "{path}");
+        if forms.is_empty() {
+            continue;
+        }
+        negotiating += 1;
+        let accepted = |accept: &'static str| {
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+            operation.form(&headers).ok()
+        };
+        for accept in EASY {
+            assert_eq!(accepted(accept), forms.first().copied(), "{path} as {accept}");
+        }
+        let bearer = operator();
+        for form in Form::ALL {
+            if forms.contains(&form) {
+                assert_eq!(accepted(form.media_type()), Some(form), "{path}");
+                continue;
+            }
+            let headers = [("authorization", bearer.as_str()), ("accept", form.media_type())];
+            let (status, _, body) = ask_raw(&method, &path, &headers, "").await;
+            assert_eq!(status, 406, "{path} as {form:?}: {body}");
+        }
+        let headers = [("authorization", bearer.as_str()), ("accept", "image/png")];
+        let (status, _, body) = ask_raw(&method, &path, &headers, "").await;
+        assert_eq!(status, 406, "{path}: {body}");
+        assert!(
+            forms.iter().all(|form| body.contains(form.media_type())),
+            "what can be had is named: {path}: {body}"
+        );
+        let (status, _, _) = ask_raw(&method, &path, &headers[1..], "").await;
+        assert_eq!(status, 401, "who asks comes before what is asked");
+    }
+    assert!(negotiating > 14, "{negotiating}");
 }
 
 #[tokio::test]

@@ -148,7 +148,7 @@ pub async fn cost_lines(
     let limit = page::limit(&mut parameters);
     let after = place(&mut parameters, IN_ORDER, line_at);
     parameters.check()?;
-    let form = Form::accepted(request.headers(), &Form::ALL)?;
+    let form = LINES.form(request.headers())?;
     let pool = state.database().await?;
     let found = read::lines(&pool, operator.scope(), &filter, after.as_ref(), limit).await?;
     let position = |line: &CostLine| place_of(line.period, line.cloud_invoice_id, line.line_no);
@@ -212,7 +212,7 @@ pub async fn costs(
         by: parameters.parsed("group_by", keys).unwrap_or_default(),
     };
     parameters.check()?;
-    let form = Form::accepted(request.headers(), &Form::ALL)?;
+    let form = COSTS.form(request.headers())?;
     let found = costs::costs(&state.database().await?, operator.scope(), &asked).await?;
     if found.more {
         return Err(Problem::too_large(
@@ -244,14 +244,14 @@ pub(in crate::api) static FOCUS: Operation = Operation {
         Parameter::CURSOR,
     ],
     body: None,
-    answer: Answer::Other("text/csv"),
+    answer: Answer::Export(&[Form::Csv]),
     problems: &[],
 };
 
 /// `GET /api/v1/billing/focus`: CSV, paged by `Link` like every list.
 ///
 /// # Errors
-/// 400 for parameters, 503 while the database is away.
+/// 400 for parameters, 406, 503 while the database is away.
 pub async fn focus(
     operator: Operator,
     State(state): State<Arc<api::State>>,
@@ -267,14 +267,15 @@ pub async fn focus(
     let limit = page::limit(&mut parameters);
     let after = place(&mut parameters, IN_ORDER, line_at);
     parameters.check()?;
+    let form = FOCUS.form(request.headers())?;
     let pool = state.database().await?;
     let found = focus::charges(&pool, operator.scope(), &filter, after.as_ref(), limit).await?;
     let (text, taken) = focus::csv(version, &found.items, LARGEST_EXPORT);
     let more = found.more || taken < found.items.len();
     let last = found.items.get(taken.saturating_sub(1)).filter(|_| more);
     let mut response = Body::from(text).into_response();
-    let csv = HeaderValue::from_static("text/csv; charset=utf-8; header=present");
-    response.headers_mut().insert(CONTENT_TYPE, csv);
+    let form = HeaderValue::from_static(form.content_type());
+    response.headers_mut().insert(CONTENT_TYPE, form);
     let next = last.map(|charge| place_of(charge.period, charge.cloud_invoice_id, charge.line_no));
     if let Some(link) = next.and_then(|position| page::link(&parameters, &position)) {
         response.headers_mut().insert(LINK, link);
