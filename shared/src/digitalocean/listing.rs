@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -39,7 +39,7 @@ const LEAVE: u32 = 100;
 /// The things of a kind in collections that are proven whole. Nothing outside this file can make one.
 #[derive(Clone, Debug)]
 pub struct CompleteListing {
-    ids: BTreeSet<String>,
+    ids: HashSet<String>,
     begun_at: DateTime<Utc>,
 }
 
@@ -54,7 +54,7 @@ impl CompleteListing {
     }
 
     /// The ids of everything in the collection.
-    pub fn ids(&self) -> &BTreeSet<String> {
+    pub fn ids(&self) -> &HashSet<String> {
         &self.ids
     }
 
@@ -130,9 +130,9 @@ pub struct Walk<'a> {
     total: Option<u64>,
     /// Items of a full page: some services give fewer than they are asked for.
     per_page: u64,
-    ids: BTreeSet<String>,
+    ids: HashSet<String>,
     /// Items that are not of the kind, and parents of those that are.
-    others: BTreeSet<String>,
+    others: HashSet<String>,
     items: u64,
     pause: Option<Duration>,
     verdict: Option<Incomplete>,
@@ -162,8 +162,8 @@ impl<'a> Walk<'a> {
             failures: BTreeMap::new(),
             total: None,
             per_page: u64::from(PER_PAGE),
-            ids: BTreeSet::new(),
-            others: BTreeSet::new(),
+            ids: HashSet::new(),
+            others: HashSet::new(),
             items: 0,
             pause: None,
             verdict: None,
@@ -284,6 +284,7 @@ impl<'a> Walk<'a> {
                     Ok(()) => self.spare(left),
                     Err(error) => self.failed(page, error),
                 }
+                self.session.reuse(answer.body);
             }
             // There is no such page after all.
             Err(_) if self.pages.is_some_and(|pages| page > pages) => {}

@@ -12,6 +12,7 @@ pub mod listing;
 mod page;
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -29,6 +30,8 @@ use crate::secrets::Secrets;
 
 /// Most of a JSON body that is read; a page of 200 droplets has 0.6 MiB.
 const BODY_CAP: usize = 8 * 1024 * 1024;
+/// Bodies that are kept to be used again: as many as a walk has under way.
+const SPARE: usize = 8;
 
 /// The way upstream for one purpose's token.
 #[derive(Clone)]
@@ -45,6 +48,8 @@ pub struct Session {
     http: reqwest::Client,
     base: Url,
     token: SecretString,
+    /// Bodies that have been read: a page is large, and memory that is used again is at hand.
+    spare: Mutex<Vec<Vec<u8>>>,
 }
 
 /// A usable answer: status 200, JSON, whole.
@@ -133,6 +138,7 @@ impl Client {
             http: self.http.clone(),
             base: self.base.clone(),
             token,
+            spare: Mutex::default(),
         })
     }
 
@@ -148,6 +154,21 @@ impl Client {
 }
 
 impl Session {
+    /// Takes back the body of an answer that has been read.
+    fn reuse(&self, mut body: Vec<u8>) {
+        body.clear();
+        if let Ok(mut spare) = self.spare.lock()
+            && spare.len() < SPARE
+        {
+            spare.push(body);
+        }
+    }
+
+    fn body(&self) -> Vec<u8> {
+        let spare = self.spare.lock().ok().and_then(|mut spare| spare.pop());
+        spare.unwrap_or_default()
+    }
+
     /// A name for the token that is safe to store: everybody who shares the token shares the name.
     pub fn fingerprint(&self) -> String {
         let digest = Sha256::digest(self.token.expose_secret().as_bytes());
@@ -311,7 +332,8 @@ impl Session {
         let promised = response
             .content_length()
             .and_then(|length| usize::try_from(length).ok());
-        let mut body = Vec::with_capacity(promised.unwrap_or(0).min(BODY_CAP));
+        let mut body = self.body();
+        body.reserve(promised.unwrap_or(0).min(BODY_CAP));
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() <= BODY_CAP => body.extend_from_slice(&chunk),

@@ -39,9 +39,8 @@ pub use verify::{Breach, Judged, Verification, VerifyError, mirrored_team, verif
 
 use attribution::Claim;
 
-/// Changes written in one transaction at most. What waits to be written is several times as large in memory as on the
-/// wire, so that larger ones cost more than they save.
-pub(crate) const BATCH: usize = 500;
+/// Changes written in one transaction at most: more would only take more memory, and keep others from the mirror's lock.
+pub(crate) const BATCH: usize = 2_000;
 
 /// Who changes the mirror.
 #[derive(Clone, Copy, Debug)]

@@ -492,6 +492,15 @@ mod tests {
             (r#"["b", "a", "b"]"#, Shape::Set, Some(r#"["a","b"]"#)),
             (r#"{"a": 1}"#, Shape::Set, None),
             ("\"a\"", Shape::Set, None),
+            (r#"[ "b","a" , "a"]"#, Shape::Set, Some(r#"["a","b"]"#)),
+            (r#"[["b"],["a"]]"#, Shape::Set, Some(r#"[["a"],["b"]]"#)),
+            (
+                r#"["b\u0000", "a\""]"#,
+                Shape::Set,
+                Some("[\"a\\\"\",\"b\u{FFFD}\"]"),
+            ),
+            (r#"["b", 1, "a"]"#, Shape::Set, Some(r#"["a","b",1]"#)),
+            (r#"[{"a":"b"}]"#, Shape::Set, Some(r#"[{"a":"b"}]"#)),
             (
                 r#"{"c": 1, "b": [2, 1], "a": {"z": 1, "c": 1.0}}"#,
                 ONLY,

@@ -189,21 +189,22 @@ pub(super) fn members(kind: &Kind) -> impl Iterator<Item = &'static str> {
         .chain(kind.name_at.iter().copied())
 }
 
-/// What is kept of an item.
-#[derive(Clone, Copy, Debug)]
-enum Kept {
-    /// A field, and where it is noted.
-    Attr(&'static Attr, Option<usize>),
-    /// What it belongs to.
-    Parent,
+/// What is kept of an item: a field, or what it belongs to.
+#[derive(Debug)]
+struct Kept {
+    key: &'static str,
+    /// What stands before it in the text that is hashed.
+    label: String,
+    /// The field, and where it is noted; `None` is the parent.
+    field: Option<(&'static Attr, Option<usize>)>,
 }
 
 /// Reads items of one kind; what it needs for one it uses again for the next.
 #[derive(Debug)]
 pub(super) struct Sight<'k> {
     kind: &'k Kind,
-    /// What is kept, sorted by name.
-    order: Vec<(&'static str, Kept)>,
+    /// Sorted by key.
+    kept: Vec<Kept>,
     canonical: Canonical,
     attrs: Vec<(&'static str, Range<usize>)>,
 }
@@ -211,15 +212,19 @@ pub(super) struct Sight<'k> {
 impl<'k> Sight<'k> {
     /// For items that are cut into these members.
     pub(super) fn of(kind: &'k Kind, members: &Members) -> Self {
-        let kept = |attr: &'static Attr| (attr.key, Kept::Attr(attr, members.place(attr.at)));
-        let mut order: Vec<_> = kind.attrs.iter().map(kept).collect();
-        if !kind.parents.is_empty() {
-            order.push(("parent", Kept::Parent));
-        }
-        order.sort_unstable_by_key(|(key, _)| *key);
+        let kept = |key, field| Kept {
+            key,
+            label: format!("attrs.{key}\0"),
+            field,
+        };
+        let fields = kind.attrs.iter();
+        let fields = fields.map(|attr| kept(attr.key, Some((attr, members.place(attr.at)))));
+        let parent = (!kind.parents.is_empty()).then(|| kept("parent", None));
+        let mut kept: Vec<Kept> = fields.chain(parent).collect();
+        kept.sort_unstable_by_key(|kept| kept.key);
         Self {
             kind,
-            order,
+            kept,
             canonical: Canonical::default(),
             attrs: Vec::new(),
         }
@@ -257,33 +262,46 @@ impl<'k> Sight<'k> {
             None => None,
         };
         let parent = parent(kind, item, &provider_id, tags.as_deref(), outer, told);
-        self.begin();
+        // The text that is hashed: everything but the id, the same on every machine and in every release. Each field is
+        // its label and its JSON.
+        let to = &mut self.canonical;
+        to.clear();
+        to.plain(&[READING]);
         if let Some(name) = &name {
-            self.field("name", |to| to.read_string(name));
+            to.plain(b"name\0");
+            to.read_string(name);
+            to.plain(&[0]);
         }
         if let Some(region) = &region {
-            self.field("region", |to| match region {
+            to.plain(b"region\0");
+            match region {
                 Some(region) => to.read_string(region),
                 None => to.plain(b"null"),
-            });
+            }
+            to.plain(&[0]);
         }
         if let Some(status) = &status {
-            self.field("status", |to| to.read_string(status));
+            to.plain(b"status\0");
+            to.read_string(status);
+            to.plain(&[0]);
         }
         if let Some(tags) = &tags {
-            self.field("tags", |to| to.read_strings(tags));
+            to.plain(b"tags\0");
+            to.read_strings(tags);
+            to.plain(&[0]);
         }
-        for at in 0..self.order.len() {
-            match (self.order.get(at).copied(), &parent) {
-                (Some((_, Kept::Attr(attr, place))), _) => self.keep(item, attr, place)?,
-                (Some((key, Kept::Parent)), Some(parent)) => {
-                    self.attr(key, |to| {
-                        parent.write(to);
-                        Some(())
-                    });
-                }
-                (Some((_, Kept::Parent)) | None, _) => {}
-            }
+        self.attrs.clear();
+        for kept in &self.kept {
+            let value = match (kept.field, &parent) {
+                (Some((attr, place)), _) => field(item, attr, place),
+                (None, parent) => parent.as_ref().map(Said::Parent),
+            };
+            let Some(value) = value else { continue };
+            to.plain(kept.label.as_bytes());
+            let begin = to.text().len();
+            value.write(to)?;
+            self.attrs.push((kept.key, begin..to.text().len()));
+            to.plain(&[0]);
         }
         Ok(Glimpse {
             provider_id,
@@ -296,54 +314,37 @@ impl<'k> Sight<'k> {
             hash: xxh3_64(self.canonical.text()).cast_signed(),
         })
     }
+}
 
-    /// Keeps a field, if the item has it.
-    fn keep(&mut self, item: &Item<'_>, attr: &'static Attr, place: Option<usize>) -> Result<(), Unreadable> {
-        debug_assert!(place.is_some(), "nobody looked for {}", attr.at);
-        if let Some(path) = attr.unless {
-            match item.raw(path).map(is_something) {
-                Some(false) => {}
-                Some(true) => {
-                    self.attr(attr.key, |to| {
-                        to.plain(b"null");
-                        Some(())
-                    });
-                    return Ok(());
-                }
-                None => return Ok(()),
-            }
+/// What an item says of something that is kept.
+enum Said<'i> {
+    /// A value, and what it should be.
+    Value(&'i str, &'static Attr),
+    /// That somebody else sees to it.
+    Nothing,
+    Parent(&'i Belongs<'i>),
+}
+
+impl Said<'_> {
+    fn write(&self, to: &mut Canonical) -> Result<(), Unreadable> {
+        match self {
+            Said::Value(raw, attr) => to
+                .value(raw, attr.shape)
+                .ok_or_else(|| Unreadable(Cow::Owned(format!("{} is not what it should be", attr.at))))?,
+            Said::Nothing => to.plain(b"null"),
+            Said::Parent(parent) => parent.write(to),
         }
-        let Some(raw) = place.and_then(|place| item.at(place)) else {
-            return Ok(());
-        };
-        self.attr(attr.key, |to| to.value(raw, attr.shape))
-            .ok_or_else(|| Unreadable(Cow::Owned(format!("{} is not what it should be", attr.at))))
+        Ok(())
     }
+}
 
-    /// The text that is hashed: everything but the id, the same on every machine and in every release. Each field is its
-    /// label and its JSON.
-    fn begin(&mut self) {
-        self.canonical.clear();
-        self.attrs.clear();
-        self.canonical.plain(&[READING]);
-    }
-
-    fn field(&mut self, label: &str, write: impl FnOnce(&mut Canonical)) {
-        self.canonical.plain(label.as_bytes());
-        self.canonical.plain(&[0]);
-        write(&mut self.canonical);
-        self.canonical.plain(&[0]);
-    }
-
-    fn attr(&mut self, key: &'static str, write: impl FnOnce(&mut Canonical) -> Option<()>) -> Option<()> {
-        self.canonical.plain(b"attrs.");
-        self.canonical.plain(key.as_bytes());
-        self.canonical.plain(&[0]);
-        let begin = self.canonical.text().len();
-        write(&mut self.canonical)?;
-        self.attrs.push((key, begin..self.canonical.text().len()));
-        self.canonical.plain(&[0]);
-        Some(())
+/// What an item says of a field, if it has it.
+fn field<'i>(item: &Item<'i>, attr: &'static Attr, place: Option<usize>) -> Option<Said<'i>> {
+    debug_assert!(place.is_some(), "nobody looked for {}", attr.at);
+    match attr.unless.map(|path| item.raw(path).map(is_something)) {
+        None | Some(Some(false)) => Some(Said::Value(item.at(place?)?, attr)),
+        Some(Some(true)) => Some(Said::Nothing),
+        Some(None) => None,
     }
 }
 

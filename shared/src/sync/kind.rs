@@ -22,6 +22,11 @@ use crate::inventory::{self, Actor, BATCH, Known, Observation, Outcome, Partial,
 use crate::kinds::entry::{self, Reader};
 use crate::kinds::{Glimpse, Holds, Kind, Parent, Sighting, Told, segment};
 
+/// New or changed things that are worth a transaction of their own while the walk goes on.
+const WORTH_WRITING: usize = PER_PAGE as usize;
+/// New or changed things that may wait to be written.
+const MOST_WAITING: usize = 2 * BATCH;
+
 /// Absent rows that are asked for by id in one run, at most.
 pub(super) const PROOFS: usize = 50;
 
@@ -184,9 +189,8 @@ impl Listed {
             let mut read = |item: &Item<'_>| reader.read(item, outer, told, &mut take);
             let more = beside(&mut self.batch, upstream.take(&mut tour, answered, &mut read)).await?;
             let is_free = matches!(self.batch, None | Some(MaybeDone::Done(_)));
-            let is_waiting = self.sightings.len() >= BATCH;
-            // One batch at a time; a second one may wait for it, and then the walk does.
-            if is_waiting && (is_free || self.sightings.len() >= 2 * BATCH) {
+            // One batch at a time, of whatever has come meanwhile; too much may not wait for it, and then the walk does.
+            if self.sightings.len() >= if is_free { WORTH_WRITING } else { MOST_WAITING } {
                 self.written().await?;
                 self.write(upstream);
             }

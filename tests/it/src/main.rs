@@ -50,6 +50,7 @@ mod outage;
 mod overheard;
 mod overlap;
 mod owner;
+mod pages;
 mod past;
 mod plans;
 mod priced;
