@@ -55,6 +55,7 @@ mod plans;
 mod priced;
 mod projects;
 mod questions;
+mod reads;
 mod rehearsed;
 mod roles;
 mod rotation;
