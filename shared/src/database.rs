@@ -209,7 +209,7 @@ pub fn pool(options: PgConnectOptions) -> Pool {
         .max_connections(1)
         .acquire_timeout(Duration::from_secs(5))
         .max_lifetime(Duration::from_secs(600))
-        .test_before_acquire(true) // a thawed sandbox wakes with dead sockets
+        .test_before_acquire(true) // a thawed sandbox wakes with dead sockets; `read_as` notices by itself
         .connect_lazy_with(options)
 }
 

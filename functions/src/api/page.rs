@@ -120,20 +120,23 @@ pub fn answer_in<T: Serialize>(
     position: impl Fn(&T) -> Position,
 ) -> Result<Response, Problem> {
     let (mut body, between) = beginning(form, columns);
-    let mut weight = weigh(&body);
-    let mut last = None;
-    let mut cut = false;
+    let mut scales = Scales::default();
+    let (mut last, mut cut) = (None, false);
     for item in items {
-        let text = written(form, columns, item)?;
-        weight += weigh(&text);
+        let end = body.len();
         if last.is_some() {
-            cut = weight > LARGEST_PAGE;
-            if cut {
-                break;
-            }
-            body.extend(between);
+            body.extend_from_slice(between);
         }
-        body.extend(text);
+        write(&mut body, form, columns, item)?;
+        cut = scales.too_heavy(&body) && last.is_some();
+        if cut {
+            body.truncate(end);
+            break;
+        }
+        if last.is_none() {
+            // The others will be as long.
+            body.reserve((body.len() * (items.len() - 1)).min(LARGEST_PAGE));
+        }
         last = Some(item);
     }
     let next = last
@@ -162,9 +165,9 @@ pub fn whole_in<T: Serialize>(form: Form, columns: &[&str], items: &[T]) -> Resu
     let (mut body, between) = beginning(form, columns);
     for (at, item) in items.iter().enumerate() {
         if at > 0 {
-            body.extend(between);
+            body.extend_from_slice(between);
         }
-        body.extend(written(form, columns, item)?);
+        write(&mut body, form, columns, item)?;
     }
     if form == Form::Json {
         body.extend(b"]}");
@@ -194,19 +197,43 @@ pub fn link(parameters: &Parameters, position: &Position) -> Option<HeaderValue>
     HeaderValue::try_from(format!("<{}>; rel=\"next\"", parameters.with_cursor(&cursor))).ok()
 }
 
-fn written<T: Serialize>(form: Form, columns: &[&str], item: &T) -> Result<Vec<u8>, Problem> {
-    let text = serde_json::to_vec(item).map_err(Problem::internal)?;
+fn write<T: Serialize>(body: &mut Vec<u8>, form: Form, columns: &[&str], item: &T) -> Result<(), Problem> {
     match form {
-        Form::Json => Ok(text),
-        Form::Ndjson => Ok([text.as_slice(), b"\n"].concat()),
-        Form::Csv => {
-            let item: Value = serde_json::from_slice(&text).map_err(Problem::internal)?;
-            Ok(csv_line(columns.iter().map(|column| item.get(column))).into_bytes())
+        Form::Json => serde_json::to_writer(body, item).map_err(Problem::internal)?,
+        Form::Ndjson => {
+            serde_json::to_writer(&mut *body, item).map_err(Problem::internal)?;
+            body.push(b'\n');
         }
+        Form::Csv => {
+            let text = serde_json::to_vec(item).map_err(Problem::internal)?;
+            let item: Value = serde_json::from_slice(&text).map_err(Problem::internal)?;
+            body.extend_from_slice(csv_line(columns.iter().map(|column| item.get(column))).as_bytes());
+        }
+    }
+    Ok(())
+}
+
+/// What a body has weighed so far, as it grows.
+#[derive(Default)]
+struct Scales {
+    weighed: usize,
+    weight: usize,
+}
+
+impl Scales {
+    /// Whether this is more than a page may be. Nothing weighs more than twice its length, so most pages, which are
+    /// shorter than half, are never looked through.
+    fn too_heavy(&mut self, body: &[u8]) -> bool {
+        if body.len() <= LARGEST_PAGE / 2 {
+            return false;
+        }
+        self.weight += weigh(body.get(self.weighed..).unwrap_or_default());
+        self.weighed = body.len();
+        self.weight > LARGEST_PAGE
     }
 }
 
-/// What an item costs in Lambda's answer: the body is a string there, so quotes, backslashes and ends of lines are
+/// What a text costs in Lambda's answer: the body is a string there, so quotes, backslashes and ends of lines are
 /// escaped.
 fn weigh(text: &[u8]) -> usize {
     let escaped = text

@@ -204,15 +204,15 @@ where
     sql.push(" LIMIT ")
         .push_bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1));
     let read = async {
-        let mut transaction = read_as(pool, scope).await?;
+        let mut reading = read_as(pool, scope).await?;
         let mut items = Vec::new();
         {
-            let mut rows = sql.build_query_as::<T>().fetch(&mut *transaction);
+            let mut rows = sql.build_query_as::<T>().fetch(&mut *reading);
             while let Some(item) = rows.try_next().await? {
                 items.push(item);
             }
         }
-        transaction.rollback().await?;
+        reading.end().await;
         let more = items.len() > limit;
         items.truncate(limit);
         Ok(Page { items, more })

@@ -8,105 +8,33 @@
 //! It refuses to hold more than a page can carry: a reader of huge rows gets fewer of them.
 
 pub mod history;
+mod item;
 pub mod listings;
+mod moment;
 pub mod projects;
 mod question;
 pub mod summary;
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
-use serde::Serialize;
-use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::auth::Scope;
 use crate::database::{Pool, read_as};
-use crate::kinds::Kind;
 
 pub use crate::database::ReadError;
 
+pub use item::Item;
 pub(super) use question::ITEM;
 pub use question::{Filter, Key, Place, Position, Sort};
 
-/// Attributes longer than this are left out of a page (`null`): one resource must not be too big to be listed.
-const LONGEST_ATTRS: usize = 1 << 20;
 /// Where reading stops before `limit` is reached. More than the edge sends, so that the edge decides.
 const LARGEST_PAGE: usize = 8 << 20;
 
 /// The rules of attribution that a caller can ask for.
 pub const ATTRIBUTIONS: [&str; 6] = ["operator", "item", "membership", "parent", "fallback", "none"];
-
-/// One resource as callers see it. Serialises to the API's item.
-#[derive(Debug, Serialize, sqlx::FromRow)]
-pub struct Item {
-    /// Ours; ordered by discovery.
-    pub id: Uuid,
-    /// What it is.
-    pub kind: String,
-    /// Where it is.
-    pub provider: String,
-    /// The provider's id.
-    pub provider_id: String,
-    /// The provider's URN, for kinds that have one.
-    #[sqlx(skip)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub urn: Option<String>,
-    /// Its name.
-    pub name: String,
-    /// `None`: global, or not said.
-    pub region: Option<String>,
-    /// The provider's word.
-    pub status: String,
-    /// Sorted.
-    pub tags: Vec<String>,
-    /// The kind's allow-listed fields, passed through as text; `None` where they are too long to list.
-    #[sqlx(json(nullable))]
-    pub attrs: Option<Box<RawValue>>,
-    /// The project it belongs to.
-    pub project_id: Option<Uuid>,
-    /// The tenant it belongs to.
-    pub tenant_id: Option<String>,
-    /// The rule that says so.
-    pub attribution: String,
-    /// Grows by one with each event.
-    pub version: i32,
-    /// First complete or incomplete listing that had it.
-    pub first_seen_at: DateTime<Utc>,
-    /// Last complete listing that had it. `None` in the past: sightings are not history.
-    pub last_seen_at: Option<DateTime<Utc>>,
-    /// Complete listings since then that had it not. `None` in the past.
-    pub stale_strike_count: Option<i16>,
-    /// When it was found to be gone.
-    pub deleted_at: Option<DateTime<Utc>>,
-    /// The last meaningful change.
-    pub updated_at: DateTime<Utc>,
-}
-
-impl Item {
-    /// Where a page that ends with this item ends.
-    pub fn position(&self, key: Key) -> Position {
-        let place = match key {
-            Key::Id => Place::Id,
-            Key::Name => Place::Name(self.name.clone()),
-            Key::UpdatedAt => Place::UpdatedAt(self.updated_at),
-        };
-        Position { place, id: self.id }
-    }
-
-    /// A row as it is sent.
-    pub(super) fn finished(mut self) -> Self {
-        self.attrs = self.attrs.filter(|attrs| attrs.get().len() <= LONGEST_ATTRS);
-        self.urn = urn(&self);
-        self
-    }
-
-    fn length(&self) -> usize {
-        let tags: usize = self.tags.iter().map(String::len).sum();
-        self.attrs.as_ref().map_or(0, |attrs| attrs.get().len()) + tags + self.name.len()
-    }
-}
 
 /// Part of a list.
 #[derive(Debug)]
@@ -130,7 +58,7 @@ pub async fn list(
     limit: usize,
 ) -> Result<Page, ReadError> {
     let mut query = question::query(scope, filter, sort, after, limit);
-    match fetch(pool, scope, &mut query, limit, finished).await {
+    match fetch(pool, scope, &mut query, limit, Item::read).await {
         Ok(page) => Ok(page),
         Err(error) => Err(ReadError::of(pool, error).await),
     }
@@ -146,55 +74,43 @@ pub async fn one(
     id: Uuid,
     as_of: Option<DateTime<Utc>>,
 ) -> Result<Option<Item>, ReadError> {
-    let mut query = question::items(scope, as_of);
+    let mut query = question::items("", scope, as_of);
     query.push(" WHERE id = ").push_bind(id);
     if let Some(tenant) = scope.tenant() {
         query.push(" AND tenant_id = ").push_bind(tenant.to_owned());
     }
-    match fetch(pool, scope, &mut query, 1, finished).await {
+    match fetch(pool, scope, &mut query, 1, Item::read).await {
         Ok(page) => Ok(page.items.into_iter().next()),
         Err(error) => Err(ReadError::of(pool, error).await),
     }
 }
 
-fn finished(item: Item) -> (Item, usize) {
-    let item = item.finished();
-    let length = item.length();
-    (item, length)
-}
-
-/// A page of rows, ended by its limit or its size; `finish` says how long each is.
-async fn fetch<T: Send + Unpin + for<'r> sqlx::FromRow<'r, PgRow>>(
+/// A page of rows, ended by its limit or its size; `read` makes something of each and says how long that is.
+async fn fetch<T>(
     pool: &Pool,
     scope: &Scope,
     query: &mut QueryBuilder<Postgres>,
     limit: usize,
-    finish: fn(T) -> (T, usize),
+    read: fn(PgRow) -> Result<(T, usize), sqlx::Error>,
 ) -> Result<Page<T>, sqlx::Error> {
-    let mut transaction = read_as(pool, scope).await?;
+    let mut reading = read_as(pool, scope).await?;
     let mut page = Page {
         items: Vec::new(),
         more: false,
     };
     let mut length = 0;
     {
-        let mut rows = query.build_query_as::<T>().fetch(&mut *transaction);
+        let mut rows = query.build().fetch(&mut *reading);
         while let Some(row) = rows.try_next().await? {
-            if page.items.len() == limit || length > LARGEST_PAGE {
-                page.more = true;
-                break;
+            // Read to the last one, also of those that are not kept: the transaction ends behind them.
+            page.more = page.items.len() == limit || length > LARGEST_PAGE;
+            if !page.more {
+                let (item, its) = read(row)?;
+                length += its;
+                page.items.push(item);
             }
-            let (row, its) = finish(row);
-            length += its;
-            page.items.push(row);
         }
     }
-    transaction.rollback().await?;
+    reading.end().await;
     Ok(page)
-}
-
-/// DigitalOcean's own name for it, if it gives this kind one.
-fn urn(item: &Item) -> Option<String> {
-    let urn_type = Kind::named(&item.kind)?.urn_types.first()?;
-    Some(format!("do:{urn_type}:{}", item.provider_id))
 }

@@ -118,13 +118,9 @@ async fn fetch(
     }
     sql.push(" ORDER BY started_at DESC, id DESC LIMIT ")
         .push_bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1));
-    let mut transaction = read_as(pool, scope).await?;
-    let mut runs: Vec<Run> = sql
-        .build_query_as()
-        .fetch(&mut *transaction)
-        .try_collect()
-        .await?;
-    transaction.rollback().await?;
+    let mut reading = read_as(pool, scope).await?;
+    let mut runs: Vec<Run> = sql.build_query_as().fetch(&mut *reading).try_collect().await?;
+    reading.end().await;
     let more = runs.len() > limit;
     runs.truncate(limit);
     Ok((runs, more))

@@ -56,6 +56,7 @@ mod plans;
 mod priced;
 mod projects;
 mod questions;
+mod reads;
 mod rehearsed;
 mod roles;
 mod rotation;

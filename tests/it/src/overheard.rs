@@ -1,7 +1,8 @@
-//! A wire to Postgres that listens: which statements a client sends, by their texts.
+//! A wire to Postgres that listens: which statements a client sends, by their texts, and how often it has a turn.
 //!
 //! A small TCP proxy on loopback that reads the client's half of Postgres's protocol as far as it has to: the texts of
-//! Parse and Query messages. Values travel in other messages, so a text that contains one was put together from it.
+//! Parse and Query messages. Values travel in other messages, so a text that contains one was put together from it. A
+//! turn is what Postgres answers as one: a Query, or everything up to a Sync.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -16,12 +17,24 @@ use tokio::task::JoinHandle;
 /// What a client sends before it has said who it is, if it would like encryption.
 const WISHES: [u32; 2] = [80_877_103, 80_877_104];
 
-type Texts = Arc<Mutex<BTreeSet<String>>>;
+/// Everything that was heard.
+#[derive(Default)]
+struct Heard {
+    texts: BTreeSet<String>,
+    turns: Vec<String>,
+    /// The turn that has begun ends by carrying out a prepared statement.
+    executes: bool,
+}
+
+/// A turn in which a prepared statement is carried out.
+pub const EXECUTES: &str = "a prepared statement";
+/// A turn in which nothing is: is somebody there?
+pub const ASKS: &str = "nothing";
 
 /// A listening wire of the test's own.
 pub struct Overheard {
     address: SocketAddr,
-    texts: Texts,
+    heard: Arc<Mutex<Heard>>,
     task: JoinHandle<()>,
 }
 
@@ -32,24 +45,29 @@ impl Overheard {
         let (before, after) = url.split_once('@').unwrap();
         let (server, name) = after.split_once('/').unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (address, texts) = (listener.local_addr().unwrap(), Texts::default());
-        let (server, heard) = (server.to_owned(), Arc::clone(&texts));
+        let (address, heard) = (listener.local_addr().unwrap(), Arc::default());
+        let (server, listening) = (server.to_owned(), Arc::clone(&heard));
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let upstream = TcpStream::connect(&server).await.unwrap();
                 let (from_client, mut to_client) = client.into_split();
                 let (mut from_server, to_server) = upstream.into_split();
-                tokio::spawn(listen(from_client, to_server, Arc::clone(&heard)));
+                tokio::spawn(listen(from_client, to_server, Arc::clone(&listening)));
                 tokio::spawn(async move { copy(&mut from_server, &mut to_client).await });
             }
         });
         let url = format!("{before}@{address}/{name}");
-        (Self { address, texts, task }, url)
+        (Self { address, heard, task }, url)
     }
 
     /// Every text so far.
     pub fn texts(&self) -> BTreeSet<String> {
-        self.texts.lock().unwrap().clone()
+        self.heard.lock().unwrap().texts.clone()
+    }
+
+    /// The turns since this was last asked: the text of a Query, or what else there was.
+    pub fn turns(&self) -> Vec<String> {
+        std::mem::take(&mut self.heard.lock().unwrap().turns)
     }
 }
 
@@ -60,23 +78,35 @@ impl Drop for Overheard {
     }
 }
 
-async fn listen(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, texts: Texts) {
+impl Heard {
+    fn hear(&mut self, kind: u8, body: &[u8]) {
+        let text = |at: usize| {
+            let text = body.split(|byte| *byte == 0).nth(at).unwrap();
+            String::from_utf8_lossy(text).into_owned()
+        };
+        match kind {
+            b'Q' => {
+                self.texts.insert(text(0));
+                self.turns.push(text(0));
+            }
+            b'P' => drop(self.texts.insert(text(1))),
+            b'E' => self.executes = true,
+            b'S' => {
+                let executes = std::mem::take(&mut self.executes);
+                self.turns.push(if executes { EXECUTES } else { ASKS }.to_owned());
+            }
+            _ => (),
+        }
+    }
+}
+
+async fn listen(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, heard: Arc<Mutex<Heard>>) {
     let (mut buffer, mut waiting, mut known) = (vec![0; 65_536], Vec::new(), false);
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         waiting.extend_from_slice(&buffer[..length]);
         // Heard before it is passed on: whoever has an answer finds the question here.
         while let Some((kind, body)) = message(&mut waiting, &mut known) {
-            let text = match kind {
-                b'Q' => body.split(|byte| *byte == 0).next(),
-                b'P' => body.split(|byte| *byte == 0).nth(1),
-                _ => None,
-            };
-            if let Some(text) = text {
-                texts
-                    .lock()
-                    .unwrap()
-                    .insert(String::from_utf8_lossy(text).into_owned());
-            }
+            heard.lock().unwrap().hear(kind, &body);
         }
         if to.write_all(&buffer[..length]).await.is_err() {
             return;

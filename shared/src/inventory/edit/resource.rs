@@ -105,8 +105,8 @@ async fn climbed(door: &mut Transaction<'_, Postgres>, id: Uuid) -> Result<Attri
 async fn item(door: &mut Transaction<'_, Postgres>, id: Uuid) -> Result<Item, sqlx::Error> {
     let mut query = QueryBuilder::new(read::ITEM);
     query.push(" WHERE id = ").push_bind(id);
-    let item = query.build_query_as::<Item>().fetch_one(&mut **door).await?;
-    Ok(item.finished())
+    let (item, _) = Item::read(query.build().fetch_one(&mut **door).await?)?;
+    Ok(item)
 }
 
 /// The audit entry of this version, as an operator reads it.

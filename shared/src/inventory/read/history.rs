@@ -7,7 +7,8 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::question::one_more;
@@ -29,7 +30,7 @@ pub const EVENT_TYPES: [&str; 6] = [
 const LONGEST_CHANGES: usize = 1 << 20;
 
 /// One event as callers see it. Serialises to the API's event.
-#[derive(Debug, Serialize, sqlx::FromRow)]
+#[derive(Debug, FromRow, Serialize)]
 pub struct Event {
     /// Grows in commit order.
     pub id: i64,
@@ -71,12 +72,13 @@ impl Event {
         }
     }
 
-    fn finished(mut self) -> (Self, usize) {
-        self.changes = self
+    fn read(row: PgRow) -> Result<(Self, usize), sqlx::Error> {
+        let mut event = Self::from_row(&row)?;
+        event.changes = event
             .changes
             .filter(|changes| changes.get().len() <= LONGEST_CHANGES);
-        let length = 256 + self.changes.as_ref().map_or(0, |changes| changes.get().len());
-        (self, length)
+        let length = 256 + event.changes.as_ref().map_or(0, |changes| changes.get().len());
+        Ok((event, length))
     }
 }
 
@@ -121,7 +123,7 @@ pub async fn events(
     limit: usize,
 ) -> Result<Page<Event>, ReadError> {
     let mut query = query(scope, filter, after, limit);
-    match fetch(pool, scope, &mut query, limit, Event::finished).await {
+    match fetch(pool, scope, &mut query, limit, Event::read).await {
         Ok(page) => Ok(page),
         Err(error) => Err(ReadError::of(pool, error).await),
     }

@@ -84,7 +84,7 @@ pub async fn listings(pool: &Pool, scope: &Scope) -> Result<Vec<Listing>, ReadEr
 }
 
 async fn read(pool: &Pool, scope: &Scope, kinds: &[&str]) -> Result<Vec<Listing>, sqlx::Error> {
-    let mut transaction = read_as(pool, scope).await?;
+    let mut reading = read_as(pool, scope).await?;
     let rows = sqlx::query!(
         r#"SELECT COALESCE(m.kind, k.kind) AS "kind!", m.verdict AS "verdict?", m.error,
                   m.last_attempt_at AS "last_attempt_at?", m.last_complete_at,
@@ -103,9 +103,9 @@ async fn read(pool: &Pool, scope: &Scope, kinds: &[&str]) -> Result<Vec<Listing>
         PROVIDER,
         kinds as _
     )
-    .fetch_all(&mut *transaction)
+    .fetch_all(&mut *reading)
     .await?;
-    transaction.rollback().await?;
+    reading.end().await;
     let listings = rows.into_iter().map(|row| Listing {
         kind: row.kind,
         provider: PROVIDER.to_owned(),

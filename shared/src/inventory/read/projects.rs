@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::question::one_more;
@@ -20,7 +21,7 @@ use crate::database::Pool;
 pub const PURPOSES: [&str; 4] = ["unclassified", "internal", "tenant", "shared"];
 
 /// One project as operators see it. Serialises to the API's project.
-#[derive(Debug, Serialize, sqlx::FromRow)]
+#[derive(Debug, FromRow, Serialize)]
 pub struct Project {
     /// Ours.
     pub id: Uuid,
@@ -74,7 +75,7 @@ impl Project {
 }
 
 /// A project of the list, with what it costs.
-#[derive(Debug, Serialize, sqlx::FromRow)]
+#[derive(Debug, FromRow, Serialize)]
 pub struct PricedProject {
     /// The project.
     #[serde(flatten)]
@@ -87,9 +88,10 @@ pub struct PricedProject {
 }
 
 impl PricedProject {
-    fn finished(self) -> (Self, usize) {
-        let length = self.project.length();
-        (self, length)
+    fn read(row: PgRow) -> Result<(Self, usize), sqlx::Error> {
+        let project = Self::from_row(&row)?;
+        let length = project.project.length();
+        Ok((project, length))
     }
 }
 
@@ -136,7 +138,7 @@ pub async fn projects(
     }
     query.push(" ORDER BY p.id");
     one_more(&mut query, limit);
-    match fetch(pool, scope, &mut query, limit, PricedProject::finished).await {
+    match fetch(pool, scope, &mut query, limit, PricedProject::read).await {
         Ok(page) => Ok(page),
         Err(error) => Err(ReadError::of(pool, error).await),
     }

@@ -101,15 +101,43 @@ pub(crate) const ITEM: &str = "SELECT id, kind, provider, provider_id, name, reg
      cloud_project_id AS project_id, tenant_id, attribution, version, first_seen_at, last_seen_at, \
      stale_strike_count, deleted_at, updated_at FROM cloud_inventory";
 
+/// The longest page that a plan is kept for: see [`query`]. The edge allows no longer ones.
+const LONGEST_PAGE: usize = 500;
+
+impl Filter {
+    /// Whether it leaves out nothing but tombstones, and is of now.
+    fn is_everything(&self) -> bool {
+        let Self {
+            kind,
+            status,
+            region,
+            project_id,
+            tenant_id,
+            attribution,
+            tag,
+            q,
+            updated_since,
+            include_deleted: _,
+            as_of,
+        } = self;
+        let texts = [kind, status, region, tenant_id, attribution, tag, q];
+        let moments = [updated_since, as_of];
+        texts.iter().all(|text| text.is_none())
+            && moments.iter().all(|moment| moment.is_none())
+            && project_id.is_none()
+    }
+}
+
 /// Everything that an item has, of now or of a past moment. A tenant is not shown the provider's own project.
-pub(super) fn items(scope: &Scope, as_of: Option<DateTime<Utc>>) -> QueryBuilder<Postgres> {
+/// `before` stands before it.
+pub(super) fn items(before: &str, scope: &Scope, as_of: Option<DateTime<Utc>>) -> QueryBuilder<Postgres> {
     let (columns, table) = ITEM.split_once(" FROM ").unwrap_or((ITEM, ""));
     let columns = match scope.is_operator() {
         true => columns.to_owned(),
         false => columns.replace(" attrs,", " attrs - 'project_id' AS attrs,"),
     };
-    let mut sql = QueryBuilder::new(columns);
-    sql.push(" FROM ");
+    let mut sql = QueryBuilder::new(before);
+    sql.push(columns).push(" FROM ");
     match (as_of, scope.tenant()) {
         (None, _) => sql.push(table),
         (Some(moment), None) => sql
@@ -127,6 +155,11 @@ pub(super) fn items(scope: &Scope, as_of: Option<DateTime<Utc>>) -> QueryBuilder
 }
 
 /// The query of one page: only the conditions that were asked for, one row more than the page holds.
+///
+/// How many that is, is a parameter. A plan for any number would take a tenth of everything for it, look dear beside the
+/// plan for this number, and never be kept: every page would be planned anew, which takes longer than finding its rows.
+/// So Postgres is told within the question that no page is long. Only where nothing is filtered: the plan for any
+/// status would be no good for a rare one.
 pub(super) fn query(
     scope: &Scope,
     filter: &Filter,
@@ -134,7 +167,8 @@ pub(super) fn query(
     after: Option<&Position>,
     limit: usize,
 ) -> QueryBuilder<Postgres> {
-    let mut sql = items(scope, filter.as_of);
+    let kept = filter.is_everything() && limit <= LONGEST_PAGE;
+    let mut sql = items(if kept { "SELECT * FROM (" } else { "" }, scope, filter.as_of);
     sql.push(if filter.include_deleted {
         " WHERE true"
     } else {
@@ -187,6 +221,9 @@ pub(super) fn query(
     sql.push(format!(" ORDER BY {key}id"));
     if sort.descending {
         sql.push(" DESC");
+    }
+    if kept {
+        sql.push(format!(" LIMIT {}) AS page", LONGEST_PAGE + 1));
     }
     one_more(&mut sql, limit);
     sql

@@ -80,7 +80,7 @@ pub async fn summary(pool: &Pool, scope: &Scope) -> Result<Summary, ReadError> {
 
 /// One pass over the rows for all the counts.
 async fn count(pool: &Pool, scope: &Scope) -> Result<Summary, sqlx::Error> {
-    let mut transaction = read_as(pool, scope).await?;
+    let mut reading = read_as(pool, scope).await?;
     let rows = match scope.tenant() {
         None => {
             sqlx::query_as!(
@@ -90,7 +90,7 @@ async fn count(pool: &Pool, scope: &Scope) -> Result<Summary, sqlx::Error> {
                    FROM cloud_resources
                    GROUP BY deleted_at IS NOT NULL, GROUPING SETS ((kind), (tenant_id), (attribution))"#
             )
-            .fetch_all(&mut *transaction)
+            .fetch_all(&mut *reading)
             .await?
         }
         Some(tenant) => {
@@ -102,14 +102,14 @@ async fn count(pool: &Pool, scope: &Scope) -> Result<Summary, sqlx::Error> {
                    GROUP BY deleted_at IS NOT NULL, GROUPING SETS ((kind), (tenant_id), (attribution))"#,
                 tenant
             )
-            .fetch_all(&mut *transaction)
+            .fetch_all(&mut *reading)
             .await?
         }
     };
     let markers = sqlx::query!("SELECT kind, last_complete_at FROM sync_markers")
-        .fetch_all(&mut *transaction)
+        .fetch_all(&mut *reading)
         .await?;
-    transaction.rollback().await?;
+    reading.end().await;
     let last_complete_at = |kind: &str| {
         let marker = markers.iter().find(|marker| marker.kind == kind);
         marker.and_then(|marker| marker.last_complete_at)
