@@ -441,13 +441,10 @@ async fn strike(
     spacing: Duration,
     outcome: &mut Outcome,
 ) -> Result<(), Error> {
-    let mut live = stored::live(door, kind, listing, known).await?;
     // Too much is measured against what was known before: what has just come does not vouch for what is gone.
-    let new = usize::try_from(outcome.discovered + outcome.restored).unwrap_or(usize::MAX);
-    live.size = live.size.saturating_sub(new);
+    let live = stored::live(door, kind, listing, known).await?;
     let marker = stored::marker(door, kind).await?;
     let proofs = kind.by_id.map(|_| proofs);
-    live.by_urn_only = kind.is_known_by_urn_only();
     let absence = plan::absent(&live, listing, &marker, proofs, now, spacing);
     outcome.missing = u32::try_from(absence.missing).unwrap_or(u32::MAX);
     outcome.verdict = absence.verdict;

@@ -221,28 +221,24 @@ pub(super) async fn rows(
     Ok(found)
 }
 
-/// How many live rows there are, and those that striking may concern: with a strike, or known and not in the listing.
-/// What somebody else has written since the kind was looked at last, the next run sees.
+/// Those that striking may concern: with a strike, or known and not in the listing. What somebody else has written since
+/// the kind was looked at last, the next run sees.
 pub(super) async fn live(
     door: &mut Transaction<'_, Postgres>,
     kind: &'static Kind,
     listing: &CompleteListing,
     known: &Known,
 ) -> Result<Population, Error> {
-    let size = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "size!" FROM cloud_resources
-           WHERE provider = $1 AND kind = $2 AND deleted_at IS NULL"#,
-        PROVIDER,
-        kind.name
-    )
-    .fetch_one(&mut **door)
-    .await?;
+    // Two questions, each with its index: together they would be a reading of all rows.
     let mut notable = sqlx::query_as!(
         Live,
-        "SELECT id, provider_id, version, stale_strike_count AS strikes, last_struck_at, tenant_id
-         FROM cloud_resources
-         WHERE provider = $1 AND kind = $2 AND deleted_at IS NULL
-               AND (provider_id = ANY($3::text[]) OR stale_strike_count BETWEEN 1 AND 2)",
+        r#"SELECT id AS "id!", provider_id AS "provider_id!", version AS "version!", stale_strike_count AS "strikes!",
+                  last_struck_at, tenant_id
+           FROM cloud_resources
+           WHERE provider = $1 AND kind = $2 AND deleted_at IS NULL AND stale_strike_count BETWEEN 1 AND 2
+           UNION
+           SELECT id, provider_id, version, stale_strike_count, last_struck_at, tenant_id FROM cloud_resources
+           WHERE provider = $1 AND kind = $2 AND deleted_at IS NULL AND provider_id = ANY($3::text[])"#,
         PROVIDER,
         kind.name,
         &known.absent_from(listing) as _
@@ -251,9 +247,9 @@ pub(super) async fn live(
     .await?;
     notable.sort_unstable_by(|a, b| a.provider_id.cmp(&b.provider_id));
     Ok(Population {
-        size: usize::try_from(size).unwrap_or(usize::MAX),
+        size: known.len(),
         notable,
-        by_urn_only: false,
+        by_urn_only: kind.is_known_by_urn_only(),
     })
 }
 

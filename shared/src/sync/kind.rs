@@ -23,7 +23,7 @@ use crate::kinds::entry::{self, Reader};
 use crate::kinds::{Glimpse, Holds, Kind, Parent, Sighting, Told, segment};
 
 /// New or changed things that are worth a transaction of their own while the walk goes on.
-const WORTH_WRITING: usize = PER_PAGE as usize;
+const WORTH_WRITING: usize = BATCH;
 /// New or changed things that may wait to be written.
 const MOST_WAITING: usize = 2 * BATCH;
 

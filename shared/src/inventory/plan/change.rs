@@ -91,7 +91,7 @@ pub struct Live {
     pub tenant_id: Option<String>,
 }
 
-/// The live rows of a kind: how many, and those that striking may concern (absent, or with a strike).
+/// The live rows of a kind as they were before the listing: how many, and those that striking may concern (absent, or with a strike).
 #[derive(Debug, Default)]
 pub struct Population {
     /// All live rows.
