@@ -14,9 +14,10 @@ use crate::sync::{Failure, Upstream};
 pub(super) async fn send(upstream: &mut Upstream<'_>) -> Result<usize, Failure> {
     let station = upstream.station();
     let waiting = store::to_send(&station.pool, upstream.now()).await?;
-    let Some(queue) = &station.queue else {
+    let Some(url) = &station.config.ingest_queue else {
         return Ok(0);
     };
+    let queue = station.queue.get_or_init(|| Queue::at(url));
     let mut sent = 0;
     for batch in Queue::batches(&waiting) {
         upstream.hold_on().await?;

@@ -432,6 +432,7 @@ impl<'a> Walk<'a> {
                 self.doubt(format!("{total} items are more than {MAX_PAGES} pages"));
             } else {
                 self.pages = Some(last);
+                self.ids.reserve(usize::try_from(total).unwrap_or(0));
                 self.queue.retain(|page| *page <= last);
                 self.queue.extend(self.expected + 1..=last);
             }

@@ -57,6 +57,7 @@ impl Canonical {
     }
 
     /// A text that stands in the item without escapes, if it is borrowed from there, and so needs none.
+    #[expect(clippy::ptr_arg, reason = "whether it is borrowed is what decides")]
     pub(super) fn read_string(&mut self, text: &Cow<'_, str>) {
         match text {
             Cow::Borrowed(text) => self.quoted(text),

@@ -13,6 +13,7 @@ mod vitals;
 mod workers;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -46,8 +47,8 @@ pub struct Station {
     pub pool: Pool,
     /// Upstream, with this purpose's token.
     pub client: Client,
-    /// Where invoices wait to be ingested, for workers that send them there.
-    pub queue: Option<Queue>,
+    /// Where invoices wait to be ingested, once one has been sent there.
+    pub queue: OnceLock<Queue>,
 }
 
 /// A station could not be set up.
@@ -69,12 +70,11 @@ impl Station {
     pub async fn set_up(config: WorkerConfig, secrets: Secrets) -> Result<Self, SetUpError> {
         let pool = database::pool(database::options(&config.database, &secrets).await?);
         let client = Client::new(&config.digitalocean, secrets)?;
-        let queue = config.ingest_queue.as_deref().map(Queue::at);
         Ok(Self {
             config,
             pool,
             client,
-            queue,
+            queue: OnceLock::new(),
         })
     }
 }
@@ -207,7 +207,7 @@ pub fn run_at<'a>(
         time_left,
         move |upstream, report| {
             async move {
-                let done = work(upstream, worker, order, report).await;
+                let done = (worker.work.0)(upstream, worker, order, report).await;
                 if let Err(failure) = &done
                     && failure.leaves_a_blind_spot()
                 {
@@ -235,7 +235,7 @@ pub fn rehearse_at<'a>(
         let clock = Clock::at(now);
         let mut report = Report::of(worker.name, order.tick);
         let mut upstream = Upstream::new(station, &clock, Lease::rehearsal(&clock), None);
-        if let Err(failure) = work(&mut upstream, worker, order, &mut report).await {
+        if let Err(failure) = (worker.work.0)(&mut upstream, worker, order, &mut report).await {
             report.fail(&failure);
         }
         upstream.give_back().await;
@@ -289,39 +289,78 @@ where
     report
 }
 
-async fn work(
-    upstream: &mut Upstream<'_>,
+/// The job of workers that keep kinds.
+fn kinds<'u>(
+    upstream: &'u mut Upstream<'_>,
     worker: &'static Worker,
-    order: Order,
-    report: &mut Report,
-) -> Result<(), Failure> {
-    let mut sizes = BTreeMap::new();
-    if let Job::Kinds(kinds) = worker.job {
-        sizes = inventory::sizes(&upstream.station().pool, kinds).await?;
+    _: Order,
+    report: &'u mut Report,
+) -> BoxFuture<'u, Result<(), Failure>> {
+    async move {
+        let Job::Kinds(kinds) = worker.job else {
+            return Ok(());
+        };
+        let sizes = inventory::sizes(&upstream.station().pool, kinds).await?;
         upstream.expect(1 + kinds.iter().map(|kind| requests(kind, &sizes)).sum::<usize>());
-    }
-    let token = upstream.open().await?;
-    match worker.job {
-        Job::Projects => projects::sync(upstream, &token, worker, report).await,
-        Job::Kinds(kinds) => {
-            for kind in kinds {
-                let size = sizes.get(kind.name).copied().unwrap_or(0);
-                match kind::sync(upstream, &token, worker, kind, size).await {
-                    Ok(done) => report.add(done),
-                    // The others are none the worse for it.
-                    Err(failure) if failure.is_of_one_kind() && kinds.len() > 1 => {
-                        report.fail(&failure);
-                        report.notes.push(format!("{}: {failure}", kind.name));
-                        unlisted(upstream, worker, report, kind, &failure.to_string()).await;
-                    }
-                    Err(failure) => return Err(failure),
+        let token = upstream.open().await?;
+        for kind in kinds {
+            let size = sizes.get(kind.name).copied().unwrap_or(0);
+            match kind::sync(upstream, &token, worker, kind, size).await {
+                Ok(done) => report.add(done),
+                // The others are none the worse for it.
+                Err(failure) if failure.is_of_one_kind() && kinds.len() > 1 => {
+                    report.fail(&failure);
+                    report.notes.push(format!("{}: {failure}", kind.name));
+                    unlisted(upstream, worker, report, kind, &failure.to_string()).await;
                 }
+                Err(failure) => return Err(failure),
             }
-            Ok(())
         }
-        Job::Balance => billing::balance(upstream, &token, report).await,
-        Job::BillingHistory => billing::history(upstream, &token, order.backfill, report).await,
+        Ok(())
     }
+    .boxed()
+}
+
+/// The job of `sync-projects`.
+fn projects<'u>(
+    upstream: &'u mut Upstream<'_>,
+    worker: &'static Worker,
+    _: Order,
+    report: &'u mut Report,
+) -> BoxFuture<'u, Result<(), Failure>> {
+    async move {
+        let token = upstream.open().await?;
+        projects::sync(upstream, &token, worker, report).await
+    }
+    .boxed()
+}
+
+/// The job of `sync-balance`.
+fn balance<'u>(
+    upstream: &'u mut Upstream<'_>,
+    _: &'static Worker,
+    _: Order,
+    report: &'u mut Report,
+) -> BoxFuture<'u, Result<(), Failure>> {
+    async move {
+        let token = upstream.open().await?;
+        billing::balance(upstream, &token, report).await
+    }
+    .boxed()
+}
+
+/// The job of `sync-billing-history`.
+fn billing_history<'u>(
+    upstream: &'u mut Upstream<'_>,
+    _: &'static Worker,
+    order: Order,
+    report: &'u mut Report,
+) -> BoxFuture<'u, Result<(), Failure>> {
+    async move {
+        let token = upstream.open().await?;
+        billing::history(upstream, &token, order.backfill, report).await
+    }
+    .boxed()
 }
 
 /// Requests that listing a kind will take, if it is as large as it was the last time.

@@ -3,6 +3,9 @@
 //! A kind that DigitalOcean lists is in exactly one of them; a test holds the list against the catalogue,
 //! the binaries and the template, which says when each runs. Nothing here does anything.
 
+use futures_util::future::BoxFuture;
+
+use super::{Failure, Order, Report, Upstream};
 use crate::config::Purpose;
 use crate::kinds::{
     self, Kind, app, dns_zone, droplet, droplet_backup, firewall, floating_ip, k8s_cluster, load_balancer,
@@ -10,7 +13,7 @@ use crate::kinds::{
 };
 
 /// One worker: a Lambda, a lane, a job.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Worker {
     /// Name of the binary, the Lambda, and the lease.
     pub name: &'static str,
@@ -18,10 +21,23 @@ pub struct Worker {
     pub purpose: Purpose,
     /// What it does.
     pub job: Job,
+    /// How it is done.
+    pub work: Work,
 }
 
+/// How a job is done. Named by the worker and not looked up by its job, so that its program holds this one and no other.
+#[derive(Clone, Copy, Debug)]
+pub struct Work(pub(super) Doing);
+
+type Doing = for<'u, 's> fn(
+    &'u mut Upstream<'s>,
+    &'static Worker,
+    Order,
+    &'u mut Report,
+) -> BoxFuture<'u, Result<(), Failure>>;
+
 /// What a worker does.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Job {
     /// Keeps these kinds up to date, each with its own listing and its own verdict.
     Kinds(&'static [&'static Kind]),
@@ -34,18 +50,34 @@ pub enum Job {
 }
 
 /// `sync-projects`.
-pub static PROJECTS: Worker = of("sync-projects", Purpose::SyncFull, Job::Projects);
+pub static PROJECTS: Worker = of(
+    "sync-projects",
+    Purpose::SyncFull,
+    Job::Projects,
+    Work(super::projects),
+);
 
 /// `sync-balance`.
-pub static BALANCE: Worker = of("sync-balance", Purpose::Billing, Job::Balance);
+pub static BALANCE: Worker = of(
+    "sync-balance",
+    Purpose::Billing,
+    Job::Balance,
+    Work(super::balance),
+);
 /// `sync-billing-history`.
-pub static BILLING_HISTORY: Worker = of("sync-billing-history", Purpose::Billing, Job::BillingHistory);
+pub static BILLING_HISTORY: Worker = of(
+    "sync-billing-history",
+    Purpose::Billing,
+    Job::BillingHistory,
+    Work(super::billing_history),
+);
 
 /// `sync-droplets`.
 pub static DROPLETS: Worker = of(
     "sync-droplets",
     Purpose::SyncFast,
     Job::Kinds(&[&droplet::DROPLET]),
+    Work(super::kinds),
 );
 
 /// `sync-domains`.
@@ -91,16 +123,21 @@ pub static WORKERS: &[&Worker] = &[
     &LONG_TAIL,
 ];
 
-const fn of(name: &'static str, purpose: Purpose, job: Job) -> Worker {
-    Worker { name, purpose, job }
+const fn of(name: &'static str, purpose: Purpose, job: Job, work: Work) -> Worker {
+    Worker {
+        name,
+        purpose,
+        job,
+        work,
+    }
 }
 
 /// Every quarter of an hour.
 const fn full(name: &'static str, kinds: &'static [&'static Kind]) -> Worker {
-    of(name, Purpose::SyncFull, Job::Kinds(kinds))
+    of(name, Purpose::SyncFull, Job::Kinds(kinds), Work(super::kinds))
 }
 
 /// Every hour.
 const fn slow(name: &'static str, kinds: &'static [&'static Kind]) -> Worker {
-    of(name, Purpose::SyncSlow, Job::Kinds(kinds))
+    of(name, Purpose::SyncSlow, Job::Kinds(kinds), Work(super::kinds))
 }

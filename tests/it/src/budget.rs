@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use shared::config::Purpose;
 use shared::runs::Tick;
-use shared::sync::{self, DROPLETS, Job, PROJECTS, Report, RunOutcome, Station, Worker};
+use shared::sync::{self, DROPLETS, PROJECTS, Report, RunOutcome, Station, Worker};
 use simulator::{Fault, FaultKind, Limits, Scenario};
 
 use crate::stage::{self, Stage};
@@ -32,7 +32,7 @@ const fn projects(name: &'static str) -> Worker {
     Worker {
         name,
         purpose: Purpose::SyncFast,
-        job: Job::Projects,
+        ..PROJECTS
     }
 }
 
