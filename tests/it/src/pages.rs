@@ -14,6 +14,8 @@ use crate::stage::Stage;
 /// An account of so many volumes, mirrored.
 async fn mirrored(volumes: usize) -> Stage {
     let stage = Stage::with(Scenario::Empty).await;
+    // So that what is sent together is there together.
+    stage.sim.set_latency(60);
     add(&stage, 0..volumes);
     let report = stage.run(&sync::VOLUMES).await;
     assert_eq!(report.kinds[0].outcome.discovered as usize, volumes, "{report:?}");
