@@ -20,8 +20,8 @@ use crate::digitalocean;
 use crate::runs::Lease;
 use crate::sync::{Failure, Report, Token, Upstream};
 
-/// Pages that are read and written together: 4,000 items, each block one look at the invoice's lines.
-const BLOCK: usize = 20;
+/// Pages that are read and written together: 20,000 items, each block one look at all lines of the invoice.
+const BLOCK: usize = 100;
 
 /// Items of some pages, and what to look for their lines by.
 #[derive(Default)]

@@ -311,28 +311,36 @@ impl Rows {
 /// begin: one overlaps another if it begins before an earlier one has ended, or ends after the next has begun. Asked
 /// pair by pair, a planner that has never seen these rows reads the whole invoice for each of them.
 async fn doubt(connection: &mut PgConnection, header: &Header) -> Result<u32, sqlx::Error> {
-    let doubted = sqlx::query_scalar!(
-        r#"WITH claims AS (
-               SELECT line_no, match_rule,
+    let doubted = sqlx::query!(
+        r#"SELECT line_no, class FROM (
+               SELECT line_no, class, match_rule,
                       max(COALESCE(ends_at, 'infinity')) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
                           > COALESCE(starts_at, '-infinity') AS begins_within,
                       lead(COALESCE(starts_at, '-infinity')) OVER w < COALESCE(ends_at, 'infinity') AS ends_within
                FROM cloud_cost_lines
                WHERE cloud_invoice_id = $1 AND cloud_resource_id IS NOT NULL
                WINDOW w AS (PARTITION BY cloud_resource_id, product ORDER BY COALESCE(starts_at, '-infinity'), line_no)
-           ), doubted AS (
-               UPDATE cloud_cost_lines l SET cloud_resource_id = NULL, match_rule = NULL
-               FROM claims c
-               WHERE l.cloud_invoice_id = $1 AND l.line_no = c.line_no
-                 AND c.match_rule IN ('name', 'backup_parent') AND (c.begins_within OR c.ends_within)
-               RETURNING l.class
-           )
-           SELECT count(*) AS "doubted!" FROM doubted WHERE class = 'resource'"#,
+           ) claims
+           WHERE match_rule IN ('name', 'backup_parent') AND (begins_within OR ends_within)"#,
         header.id
     )
-    .fetch_one(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    Ok(u32::try_from(doubted).unwrap_or(0))
+    // By their numbers, which are few: of an invoice that the planner takes for a small one a join reads everything for
+    // each of them.
+    for some in doubted.chunks(BATCH) {
+        let numbers: Vec<i32> = some.iter().map(|line| line.line_no).collect();
+        sqlx::query!(
+            "UPDATE cloud_cost_lines SET cloud_resource_id = NULL, match_rule = NULL
+             WHERE cloud_invoice_id = $1 AND line_no = ANY($2)",
+            header.id,
+            &numbers
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    let of_resources = doubted.iter().filter(|line| line.class == Class::Resource.name());
+    Ok(u32::try_from(of_resources.count()).unwrap_or(u32::MAX))
 }
 
 /// Looks again for the resources of an invoice's unmatched lines: the inventory may know more than it did. Answers

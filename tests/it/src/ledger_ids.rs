@@ -182,6 +182,37 @@ async fn items_that_may_not_be_read_are_given_up() {
     assert_eq!(books.header("shut").await["items_page"], Value::Null);
 }
 
+/// A planner that knows other invoices takes a new one for a small one, and must not read all of it for each of its lines.
+/// Counted in rows that were looked at, which does not depend on the machine.
+#[tokio::test]
+async fn what_an_invoice_takes_grows_with_its_lines_and_no_faster() {
+    const LINES: i64 = 6_000;
+    let books = Books::with(Scenario::Default).await;
+    books.stage.sync().await;
+    for (uuid, lines) in [("before", 500), ("after", LINES)] {
+        books.bill(json!({"uuid": uuid, "period": "2025-10", "lines": lines, "of_droplets": true}));
+        books.history().await;
+        let report = books.ingest(0, uuid).await;
+        assert_eq!(report.outcome, RunOutcome::Complete, "{report:?}");
+        sqlx::raw_sql("ANALYZE cloud_cost_lines")
+            .execute(&books.stage.pool)
+            .await
+            .unwrap();
+    }
+    assert_eq!(books.header("after").await["matched_lines"], LINES);
+    // A connection says what it has read when it ends.
+    books.desks[0].pool.close().await;
+    let (mut stored, mut read) = (0, 0);
+    while stored < LINES {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let seen = "SELECT n_tup_ins, seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables
+                    WHERE relname = 'cloud_cost_lines'";
+        (stored, read) = sqlx::query_as(seen).fetch_one(&books.stage.pool).await.unwrap();
+    }
+    println!("{read} rows read");
+    assert!(read < 20 * LINES, "{read} rows read for {LINES} lines");
+}
+
 /// Forty-one thousand lines: two hundred pages are asked for behind them, and a token's minute is never passed.
 #[tokio::test]
 #[ignore = "long proof: make prove"]
