@@ -8,7 +8,6 @@
 //! never idle while there is something to ask.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
@@ -276,6 +275,9 @@ impl<'a> Walk<'a> {
 
     /// Hands the items of an answer to `read`, which answers what each is.
     pub fn take(&mut self, Answered { page, answer }: Answered, read: &mut Read<'_>) {
+        if self.pages.is_some_and(|pages| page > pages) {
+            return self.pass_over(page, answer);
+        }
         match answer {
             Ok(answer) => {
                 self.last_request_id = answer.request_id.clone().or(self.last_request_id.take());
@@ -286,9 +288,25 @@ impl<'a> Walk<'a> {
                 }
                 self.session.reuse(answer.body);
             }
-            // There is no such page after all.
-            Err(_) if self.pages.is_some_and(|pages| page > pages) => {}
             Err(error) => self.failed(page, error),
+        }
+    }
+
+    /// There is no such page after all: whatever is said instead of it is no fault, unless it holds something. Who asks to
+    /// wait is heard.
+    fn pass_over(&mut self, page: u32, answer: Result<Answer, Error>) {
+        match answer {
+            Ok(answer) => {
+                let cut = Page::cut(&answer.body, self.collection.root, self.members);
+                let items = cut.map_or(0, |page| page.items.len());
+                if items > 0 {
+                    self.doubt(format!("page {page}, behind the last one, holds {items} items"));
+                }
+                self.spare((answer.remaining, answer.reset));
+            }
+            Err(Error::Burst(wait)) => self.pause = Some(self.pause.unwrap_or_default().max(wait)),
+            Err(Error::Exhausted(until)) => self.spent_until = Some(until),
+            Err(_) => {}
         }
     }
 
@@ -438,11 +456,10 @@ impl<'a> Walk<'a> {
             }
         }
         let number = u64::from(page);
-        let expected = match number.cmp(&pages) {
-            Ordering::Less => per_page,
-            Ordering::Equal => total.saturating_sub(per_page * (pages - 1)),
-            // Asked for before the first page had said how many there are.
-            Ordering::Greater => 0,
+        let expected = if number < pages {
+            per_page
+        } else {
+            total.saturating_sub(per_page * (pages - 1))
         };
         if size == 0 && expected > 0 {
             // A total that lies would send us through a thousand empty pages.

@@ -131,7 +131,7 @@ impl<'a> Upstream<'a> {
                 Ok(account) => break account,
                 Err(Error::Unauthorized) if !refreshed => {
                     refreshed = true;
-                    self.give_back().await;
+                    self.put_back().await;
                     token = Token::of(client.open(true).await?);
                 }
                 Err(Error::Unauthorized) => {
@@ -151,6 +151,21 @@ impl<'a> Upstream<'a> {
     /// So many requests will be needed, going by what was there the last time.
     pub(super) fn expect(&mut self, requests: usize) {
         self.expected = u32::try_from(requests).unwrap_or(u32::MAX);
+    }
+
+    /// What has been paid for and lies too long goes back, and is asked for again when it is needed.
+    async fn put_back(&mut self) {
+        self.expected = self.expected.saturating_add(self.reserved);
+        self.give_back().await;
+    }
+
+    /// Whether something is paid for that may still be sent.
+    async fn has_some(&mut self) -> bool {
+        let lain = self.clock.instant() - self.reserved_at;
+        if self.reserved > 0 && lain.to_std().is_ok_and(|lain| lain >= KEPT) {
+            self.put_back().await;
+        }
+        self.reserved > 0
     }
 
     /// What was paid for and is not needed goes back to the others; what cannot go back counts as sent.
@@ -190,7 +205,7 @@ impl<'a> Upstream<'a> {
             return Ok(None);
         }
         self.hold_on().await?;
-        if self.reserved == 0 && walk.room() > 0 && tour.wait.is_none() {
+        if !self.has_some().await && walk.room() > 0 && tour.wait.is_none() {
             match self.ask_for(tour.token, walk.wants()).await? {
                 Grant::Go(granted) => self.reserved = granted,
                 Grant::Wait(wait) => tour.wait = Some(wait),
@@ -355,7 +370,7 @@ impl<'a> Upstream<'a> {
 
     /// Pays for one request; waits while the minute is used up.
     async fn reserve(&mut self, token: &Token) -> Result<(), Failure> {
-        if self.reserved > 0 {
+        if self.has_some().await {
             self.hold_on().await?;
             self.reserved -= 1;
             return Ok(());
@@ -380,9 +395,11 @@ impl<'a> Upstream<'a> {
     async fn ask_for(&mut self, token: &Token, wanted: u32) -> Result<Grant, Failure> {
         self.hold_on().await?;
         let wanted = wanted.max(self.expected).min(CHUNK);
+        // Not later than it was counted.
+        let at = self.clock.instant();
         let grant = budget::reserve(&self.station.pool, &token.fingerprint, wanted, self.clock).await?;
         if let Grant::Go(granted) = grant {
-            self.reserved_at = self.clock.instant();
+            self.reserved_at = at;
             self.reserved_for = Some(token.fingerprint.clone());
             self.expected = self.expected.saturating_sub(granted);
         }
@@ -401,8 +418,7 @@ impl<'a> Upstream<'a> {
             return false;
         }
         if wait >= KEPT {
-            self.expected += self.reserved;
-            self.give_back().await;
+            self.put_back().await;
         }
         let mut left = wait;
         while !left.is_zero() {

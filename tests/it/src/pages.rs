@@ -68,6 +68,9 @@ async fn a_page_that_is_no_longer_there_is_none() {
         (None, "an empty list"),
         (Some(FaultKind::NotFound404), "404"),
         (Some(FaultKind::Status500), "500"),
+        (Some(FaultKind::MissingKey), "no list"),
+        (Some(FaultKind::MissingMeta), "no total"),
+        (Some(FaultKind::LyingTotalLow { by: 3 }), "another total"),
     ] {
         let mut stage = mirrored(402).await;
         for volume in stage.sim.items("volumes").iter().take(3) {
