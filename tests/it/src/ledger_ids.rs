@@ -182,11 +182,13 @@ async fn items_that_may_not_be_read_are_given_up() {
     assert_eq!(books.header("shut").await["items_page"], Value::Null);
 }
 
-/// A planner that knows other invoices takes a new one for a small one, and must not read all of it for each of its lines.
-/// Counted in rows that were looked at, which does not depend on the machine.
+/// A planner that knows other invoices takes a new one for a small one, and must not go through all of it for each of its
+/// lines: of so many lines the statement would be cancelled after its two minutes, and the invoice not be ingested. (The
+/// rows that are read are counted, too; those of a join within one statement are not among them.)
 #[tokio::test]
-async fn what_an_invoice_takes_grows_with_its_lines_and_no_faster() {
-    const LINES: i64 = 6_000;
+#[ignore = "long proof: make prove"]
+async fn prove_what_an_invoice_takes_grows_with_its_lines_and_no_faster() {
+    const LINES: i64 = 30_000;
     let books = Books::with(Scenario::Default).await;
     books.stage.sync().await;
     for (uuid, lines) in [("before", 500), ("after", LINES)] {
