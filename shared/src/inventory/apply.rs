@@ -18,7 +18,7 @@ use super::plan::{Absence, Beginning, Change, Marker, Verdict, Written};
 use super::{Actor, BATCH, Error};
 use crate::digitalocean::listing::CompleteListing;
 use crate::kinds::{Kind, PROVIDER};
-use columns::{Document, Events, Rows, document};
+use columns::{Document, Events, Rows, document, written};
 
 /// Changes that write no event, as columns.
 #[derive(Default)]
@@ -45,7 +45,7 @@ pub(super) async fn write(
     for change in changes {
         match change {
             Change::Discovered(new) => {
-                let attrs = Json(new.sighting.attrs.document());
+                let attrs = written(new.sighting.attrs.document())?;
                 let said = document(&Beginning::of(new, &attrs.0, now))?;
                 let owner = new.attribution.tenant_id.as_deref();
                 events.push((new.id, 1), "discovered", said, (owner, None));

@@ -91,7 +91,12 @@ mod tests {
             sighting.tags.as_deref(),
             Some(["env:prod".to_owned(), "web".to_owned()].as_slice())
         );
-        let attrs = serde_json::to_value(&sighting.attrs).unwrap();
+        let attrs: serde_json::Map<_, _> = sighting
+            .attrs
+            .values()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect();
+        let attrs = serde_json::Value::Object(attrs);
         assert_eq!(attrs["volume_ids"], serde_json::json!(["a", "b"]));
         assert_eq!(attrs["image_slug"], "ubuntu-24-04-x64");
         for volatile in [

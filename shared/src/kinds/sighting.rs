@@ -9,7 +9,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -145,7 +144,10 @@ impl Attrs {
     }
 
     /// All of them as one document, those that are null left out: what there is to say of a thing that was never seen.
-    pub fn document(&self) -> Box<RawValue> {
+    ///
+    /// # Errors
+    /// None that is known: what was cut from JSON is JSON. But nothing else may be written in its place.
+    pub fn document(&self) -> serde_json::Result<Box<RawValue>> {
         let mut text = String::with_capacity(self.text.len() + 16 * self.fields.len());
         for (key, value) in self.iter().filter(|(_, text)| *text != "null") {
             // Names of fields are plain words of ours.
@@ -155,17 +157,7 @@ impl Attrs {
             text.push_str(value);
         }
         text.push_str(if text.is_empty() { "{}" } else { "}" });
-        RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
-    }
-}
-
-impl Serialize for Attrs {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.fields.len()))?;
-        for (key, text) in self.iter() {
-            map.serialize_entry(key, &value(text))?;
-        }
-        map.end()
+        RawValue::from_string(text)
     }
 }
 

@@ -17,8 +17,12 @@ pub(super) type Document = Json<Box<RawValue>>;
 
 /// A document's text.
 pub(super) fn document(value: &impl Serialize) -> Result<Document, sqlx::Error> {
-    to_raw_value(value)
-        .map(Json)
+    written(to_raw_value(value))
+}
+
+/// A document that has been written already.
+pub(super) fn written(text: serde_json::Result<Box<RawValue>>) -> Result<Document, sqlx::Error> {
+    text.map(Json)
         .map_err(|error| sqlx::Error::Encode(Box::new(error)))
 }
 

@@ -57,7 +57,7 @@ fn a_new_thing_is_discovered_with_every_field() {
     let Change::Discovered(new) = discovered(Uuid::nil(), &web, Some(&attribution)) else {
         panic!()
     };
-    let attrs = web.attrs.document();
+    let attrs = web.attrs.document().unwrap();
     let said = serde_json::to_value(Beginning::of(&new, &attrs, at(0))).unwrap();
     let fields: Vec<_> = said.as_object().unwrap().keys().collect();
     let all = [
@@ -86,7 +86,7 @@ fn a_thing_without_a_name_goes_by_its_id() {
     };
     assert_eq!((new.name(), new.status(), new.region()), ("9", "unknown", None));
     // What is said to be nothing of a thing that is new says nothing; what is begun with is what is laid over nothing.
-    let attrs = nameless.attrs.document();
+    let attrs = nameless.attrs.document().unwrap();
     assert_eq!(
         serde_json::from_str::<Map<_, _>>(attrs.get()).unwrap(),
         begun(&nameless).attrs

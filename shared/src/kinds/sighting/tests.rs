@@ -18,7 +18,7 @@ fn what_is_absent_is_unknown_and_what_is_null_is_said() {
     );
     assert_eq!(sighting.attrs.get("image_slug"), Some(Value::Null));
     assert_eq!(sighting.attrs.get("vpc_uuid"), None);
-    assert_eq!(sighting.attrs.document().get(), "{}");
+    assert_eq!(sighting.attrs.document().unwrap().get(), "{}");
 }
 
 #[test]
