@@ -63,6 +63,8 @@ impl Collection {
 pub enum Entry {
     /// One of the kind, by its id.
     One(String),
+    /// The same, with the hash of all that the item says.
+    Read(String, i64),
     /// Something else, by an id that tells it apart.
     Beside(String),
     /// Something else, and the ids of those of the kind that it holds.

@@ -21,7 +21,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 
 use super::item::{Item, Members};
-use super::page::Page;
+use super::page::{Page, Piece};
+use super::remembered::Remembered;
 use super::{Answer, Error, Session};
 
 pub use super::collection::{Collection, Entry, Paging};
@@ -132,6 +133,10 @@ pub struct Walk<'a> {
     /// Items of a full page: some services give fewer than they are asked for.
     per_page: u64,
     ids: HashSet<String>,
+    /// What the listing held the last time, and what each page holds now, where that is to be remembered.
+    remembered: Option<(Remembered, BTreeMap<u32, Remembered>)>,
+    /// Items that were not read, because they are what they were.
+    unread: usize,
     /// Items that are not of the kind, and parents of those that are.
     others: HashSet<String>,
     items: u64,
@@ -164,6 +169,8 @@ impl<'a> Walk<'a> {
             total: None,
             per_page: u64::from(PER_PAGE),
             ids: HashSet::new(),
+            remembered: None,
+            unread: 0,
             others: HashSet::new(),
             items: 0,
             pause: None,
@@ -182,6 +189,35 @@ impl<'a> Walk<'a> {
             self.queue = (1..=self.expected).collect();
         }
         self
+    }
+
+    /// The same, where this is what it held the last time: items that come again and still count are not read, and what
+    /// comes is remembered.
+    pub fn remembering(mut self, before: Remembered) -> Self {
+        self.remembered = Some((before, BTreeMap::new()));
+        self
+    }
+
+    /// Of what is remembered from before, only what the mirror holds counts as read.
+    pub fn only(&mut self, is_held: impl Fn(&str, i64) -> bool) {
+        if let Some((before, _)) = &mut self.remembered {
+            before.only(is_held);
+        }
+    }
+
+    /// Items that were not read, because they are what they were.
+    pub fn unread(&self) -> usize {
+        self.unread
+    }
+
+    /// What the pages held, in their order, and nothing of what was before; `None` where nothing is to be remembered.
+    pub fn take_remembered(&mut self) -> Option<Remembered> {
+        let (_, pages) = self.remembered.take()?;
+        let mut all = Remembered::default();
+        for page in pages.into_values() {
+            all.append(&page);
+        }
+        Some(all)
     }
 
     /// Requests the walk could use from now on; what is under way has been paid for.
@@ -299,7 +335,7 @@ impl<'a> Walk<'a> {
     fn pass_over(&mut self, page: u32, answer: Result<Answer, Error>) {
         match answer {
             Ok(answer) => {
-                let cut = Page::cut(&answer.body, self.collection.root, self.members);
+                let cut = Page::cut(&answer.body, self.collection.root, self.members, None);
                 let items = cut.map_or(0, |page| page.items.len());
                 if items > 0 {
                     self.doubt(format!("page {page}, behind the last one, holds {items} items"));
@@ -385,17 +421,39 @@ impl<'a> Walk<'a> {
     }
 
     fn accept(&mut self, page: u32, answer: &Answer, read: &mut Read<'_>) -> Result<(), Error> {
-        let Page { items, beside } = Page::cut(&answer.body, self.collection.root, self.members)?;
+        let first = u64::from(page.saturating_sub(1)) * self.per_page;
+        let first = usize::try_from(first).unwrap_or(usize::MAX);
+        let expected = self.remembered.as_ref().map(|(before, _)| before.from(first));
+        let Page { items, beside } = Page::cut(&answer.body, self.collection.root, self.members, expected)?;
         self.check(page, items.len(), &beside)?;
-        for item in &items {
-            match read(item) {
-                Ok(entry) => {
-                    if !self.note(entry) {
-                        self.doubt(format!("page {page} repeats an item"));
-                    }
+        let mut held = Remembered::default();
+        for piece in items {
+            let entry = match (piece, &self.remembered) {
+                (Piece::Same(place), Some((before, _))) => {
+                    self.unread += 1;
+                    held.copy(before, place);
+                    Entry::One(before.id(place).to_owned())
                 }
-                Err(unreadable) => self.doubt(format!("page {page}: {unreadable}")),
+                (Piece::Same(_), None) => continue,
+                (Piece::New(item, seal), _) => match read(&item) {
+                    Ok(entry) => {
+                        if let (Entry::Read(id, content), Some(seal)) = (&entry, seal) {
+                            held.push(seal, id, *content);
+                        }
+                        entry
+                    }
+                    Err(unreadable) => {
+                        self.doubt(format!("page {page}: {unreadable}"));
+                        continue;
+                    }
+                },
+            };
+            if !self.note(entry) {
+                self.doubt(format!("page {page} repeats an item"));
             }
+        }
+        if let Some((_, pages)) = &mut self.remembered {
+            pages.insert(page, held);
         }
         Ok(())
     }
@@ -403,7 +461,7 @@ impl<'a> Walk<'a> {
     /// Notes what came; false if some of it had come before.
     fn note(&mut self, entry: Entry) -> bool {
         let (new, within) = match entry {
-            Entry::One(id) => (self.ids.insert(id), Vec::new()),
+            Entry::One(id) | Entry::Read(id, _) => (self.ids.insert(id), Vec::new()),
             Entry::Beside(id) => (self.others.insert(id), Vec::new()),
             Entry::Many(id, ids) => (self.others.insert(id), ids),
         };

@@ -10,6 +10,7 @@ mod error;
 pub mod item;
 pub mod listing;
 mod page;
+pub mod remembered;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -1,46 +1,59 @@
 //! One page of a listing, cut into its items and what stands beside them.
 //!
-//! In one pass over the bytes, which are 0.6 MiB: items are cut into the members that somebody looks at on the way.
-//! Nothing is decided here; a page that is not an object with a list under the right key is malformed, and its items stay
+//! In one pass over the bytes, which are 0.6 MiB: items are cut into the members that somebody looks at on the way, and
+//! those that are what they were (see [`super::remembered`]) are passed over. Nothing is decided here; a page that is not an object with a list under the right key is malformed, and its items stay
 //! unread.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Error;
 use super::item::{Item, Members};
+use super::remembered::{Expected, Seal};
 
 /// The members of a page other than the list.
 pub(super) type Beside<'p> = BTreeMap<Cow<'p, str>, &'p RawValue>;
 
 /// A page of which nothing has been checked but its form.
 pub(super) struct Page<'p> {
-    pub(super) items: Vec<Item<'p>>,
+    pub(super) items: Vec<Piece<'p>>,
     pub(super) beside: Beside<'p>,
 }
 
+/// One item of the list.
+pub(super) enum Piece<'p> {
+    /// It is what stood at this place before.
+    Same(usize),
+    /// Cut, and sealed where it is to be remembered.
+    New(Item<'p>, Option<Seal>),
+}
+
 impl<'p> Page<'p> {
-    /// Cuts a page whose list stands under `root`, and its items into these members.
-    pub(super) fn cut(body: &'p [u8], root: &str, members: &'p Members) -> Result<Self, Error> {
+    /// Cuts a page whose list stands under `root`, and its items into these members, but for those that are what is
+    /// expected.
+    pub(super) fn cut(
+        body: &'p [u8],
+        root: &str,
+        members: &'p Members,
+        mut expected: Option<Expected<'_>>,
+    ) -> Result<Self, Error> {
         let malformed = Error::Malformed("the answer is not a JSON object");
         // Once for all of it: strings need not be looked at one by one.
         let body = std::str::from_utf8(body).map_err(|_| malformed.clone())?;
-        let mut json = serde_json::Deserializer::from_str(body);
-        let cut = json.deserialize_map(Parts { root, members });
-        match cut.and_then(|page| json.end().map(|()| page)) {
-            Ok((Some(items), beside)) => Ok(Self { items, beside }),
-            Ok((None, _)) => Err(Error::Malformed("the list is missing")),
+        match (Cursor { rest: body }).page(root, members, &mut expected) {
+            Some((Some(items), beside)) => Ok(Self { items, beside }),
+            Some((None, _)) => Err(Error::Malformed("the list is missing")),
             // Which of the two it is nobody needs to know in a hurry.
-            Err(_) if serde_json::from_str::<BTreeMap<String, IgnoredAny>>(body).is_ok() => {
+            None if serde_json::from_str::<BTreeMap<String, IgnoredAny>>(body).is_ok() => {
                 Err(Error::Malformed("the list is not an array"))
             }
-            Err(_) => Err(malformed),
+            None => Err(malformed),
         }
     }
 }
@@ -85,63 +98,97 @@ pub(super) fn next_link(fields: &Beside<'_>) -> Result<Option<String>, Error> {
         .filter(|next| !next.is_empty()))
 }
 
-struct Parts<'r, 'p> {
-    root: &'r str,
-    members: &'p Members,
+/// How far a page has been gone over: its outer form here, each value by the library.
+struct Cursor<'p> {
+    rest: &'p str,
 }
 
-impl<'p> Visitor<'p> for Parts<'_, 'p> {
-    type Value = (Option<Vec<Item<'p>>>, Beside<'p>);
+/// The list, if there is one, and the other members.
+type Parts<'p> = (Option<Vec<Piece<'p>>>, Beside<'p>);
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'p>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
+impl<'p> Cursor<'p> {
+    /// All of the page; `None`: it is not one.
+    fn page(
+        mut self,
+        root: &str,
+        members: &'p Members,
+        expected: &mut Option<Expected<'_>>,
+    ) -> Option<Parts<'p>> {
         let (mut items, mut beside) = (None, Beside::new());
-        while let Some(name) = parts.next_key::<Cow<'p, str>>()? {
-            if name == self.root {
-                items = Some(parts.next_value_seed(Items(self.members))?);
-            } else {
-                beside.insert(name, parts.next_value()?);
+        self.eat("{").then_some(())?;
+        if !self.eat("}") {
+            loop {
+                let (name, _) = self.value(PhantomData::<Cow<'p, str>>)?;
+                self.eat(":").then_some(())?;
+                if name == root {
+                    items = Some(self.list(members, expected)?);
+                } else {
+                    let (value, _) = self.value(PhantomData::<&'p RawValue>)?;
+                    beside.insert(name, value);
+                }
+                if !self.goes_on("}")? {
+                    break;
+                }
             }
         }
-        Ok((items, beside))
-    }
-}
-
-struct Items<'p>(&'p Members);
-
-impl<'p> DeserializeSeed<'p> for Items<'p> {
-    type Value = Vec<Item<'p>>;
-
-    fn deserialize<D: Deserializer<'p>>(self, json: D) -> Result<Self::Value, D::Error> {
-        json.deserialize_option(self)
-    }
-}
-
-impl<'p> Visitor<'p> for Items<'p> {
-    type Value = Vec<Item<'p>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
+        self.skip();
+        self.rest.is_empty().then_some((items, beside))
     }
 
-    // Services that know no empty array answer null: an empty list, still counted against the total.
-    fn visit_none<E>(self) -> Result<Self::Value, E> {
-        Ok(Vec::new())
-    }
-
-    fn visit_some<D: Deserializer<'p>>(self, json: D) -> Result<Self::Value, D::Error> {
-        json.deserialize_seq(self)
-    }
-
-    fn visit_seq<A: SeqAccess<'p>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut items = Vec::with_capacity(usize::try_from(super::listing::PER_PAGE).unwrap_or(0));
-        while let Some(item) = list.next_element_seed(self.0)? {
-            items.push(item);
+    fn list(&mut self, members: &'p Members, expected: &mut Option<Expected<'_>>) -> Option<Vec<Piece<'p>>> {
+        // Services that know no empty array answer null: an empty list, still counted against the total.
+        if self.eat("null") {
+            return Some(Vec::new());
         }
-        Ok(items)
+        self.eat("[").then_some(())?;
+        if self.eat("]") {
+            return Some(Vec::new());
+        }
+        let mut items = Vec::with_capacity(usize::try_from(super::listing::PER_PAGE).unwrap_or(0));
+        loop {
+            self.skip();
+            let same = expected.as_mut().and_then(|expected| expected.same(self.rest));
+            if let Some((place, length)) = same {
+                self.rest = self.rest.get(length..)?;
+                items.push(Piece::Same(place));
+            } else {
+                let (item, text) = self.value(members)?;
+                let seal = expected.as_mut().map(|expected| expected.other(text));
+                items.push(Piece::New(item, seal));
+            }
+            if !self.goes_on("]")? {
+                return Some(items);
+            }
+        }
+    }
+
+    fn skip(&mut self) {
+        self.rest = self.rest.trim_start_matches([' ', '\n', '\t', '\r']);
+    }
+
+    /// Whether this comes next; if so, it is behind us.
+    fn eat(&mut self, what: &str) -> bool {
+        self.skip();
+        let rest = self.rest.strip_prefix(what);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    /// Whether another element comes, or the end.
+    fn goes_on(&mut self, end: &str) -> Option<bool> {
+        let more = self.eat(",");
+        (more || self.eat(end)).then_some(more)
+    }
+
+    /// One value, and its text.
+    fn value<S: DeserializeSeed<'p>>(&mut self, seed: S) -> Option<(S::Value, &'p str)> {
+        self.skip();
+        let mut json = serde_json::Deserializer::from_str(self.rest);
+        let value = seed.deserialize(&mut json).ok()?;
+        let end = json.into_iter::<IgnoredAny>().byte_offset();
+        let (text, rest) = self.rest.split_at_checked(end)?;
+        self.rest = rest;
+        Some((value, text))
     }
 }
 
@@ -151,9 +198,12 @@ mod tests {
 
     fn cut(body: &str) -> Result<(Vec<String>, Vec<String>), Error> {
         let members = Members::whole();
-        let page = Page::cut(body.as_bytes(), "things", &members)?;
+        let page = Page::cut(body.as_bytes(), "things", &members, None)?;
         let beside = page.beside.values().map(|value| value.get().to_owned());
-        let items = page.items.iter().map(|item| item.text().to_owned());
+        let items = page.items.iter().map(|piece| match piece {
+            Piece::Same(place) => panic!("nothing was expected at {place}"),
+            Piece::New(item, _) => item.text().to_owned(),
+        });
         Ok((items.collect(), beside.collect()))
     }
 
@@ -184,6 +234,14 @@ mod tests {
             (r#"{"things": "none"}"#, "the list is not an array"),
             (r#"{"things": [1]"#, "the answer is not a JSON object"),
             (r#"{"things": [1]} x"#, "the answer is not a JSON object"),
+            (r#"{"things": [1,]}"#, "the answer is not a JSON object"),
+            (r#"{"things": [1 2]}"#, "the answer is not a JSON object"),
+            (r#"{"things": [1],}"#, "the answer is not a JSON object"),
+            (r#"{"things": [1] "x": 1}"#, "the answer is not a JSON object"),
+            (r#"{"things" [1]}"#, "the answer is not a JSON object"),
+            (r#"{things: [1]}"#, "the answer is not a JSON object"),
+            (r#"{1: [1]}"#, "the answer is not a JSON object"),
+            (r#"{"things": nul}"#, "the answer is not a JSON object"),
             ("[]", "the answer is not a JSON object"),
             ("", "the answer is not a JSON object"),
             ("<html>", "the answer is not a JSON object"),

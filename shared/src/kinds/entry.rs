@@ -65,9 +65,9 @@ impl<'k> Reader<'k> {
             }
             Holds::Items | Holds::Only { .. } => {
                 let glimpse = self.sight.read(item, outer, Some(told))?;
-                let id = glimpse.provider_id.clone().into_owned();
+                let (id, content) = (glimpse.provider_id.clone().into_owned(), glimpse.hash);
                 take(glimpse);
-                Ok(Entry::One(id))
+                Ok(Entry::Read(id, content))
             }
             Holds::Inside(list) => {
                 let id = own_id(item)?;

@@ -241,7 +241,7 @@ fn a_collection_may_hold_other_things_or_parents() {
         &json!({"id": 6, "type": "backup", "name": "b"}),
         &told,
     );
-    assert_eq!(entry, Entry::One("6".into()));
+    assert_eq!(entry, Entry::Read("6".into(), found[0].hash));
     assert_eq!(
         found[0].attrs.get("parent").unwrap(),
         json!({"kind": "droplet", "id": "77"})

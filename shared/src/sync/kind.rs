@@ -175,10 +175,21 @@ impl Listed {
     ) -> Result<(), Failure> {
         let members = entry::members(self.kind, holds);
         let mut reader = Reader::new(self.kind, holds, &members);
+        // Only of things that are told by their own items alone.
+        let is_told = (self.kind.parents.iter()).any(|parent| matches!(parent, Parent::Names { .. }));
+        let is_remembered = matches!(holds, Holds::Items) && outer.is_none() && !is_told;
+        let memory = &upstream.station().memory;
         let mut tour = upstream.tour(token, collection, &members, pages);
+        if is_remembered {
+            tour = tour.remembering(memory.take(self.kind.name, collection));
+        }
+        let mut is_compared = false;
         loop {
             let answered = self.answered(upstream, &mut tour).await?;
             let known = self.known.get_or_insert_default();
+            if !std::mem::replace(&mut is_compared, true) {
+                tour.only(|id, hash| known.holds(id, hash));
+            }
             let (told, seen, sightings) = (&self.told, &mut self.seen, &mut self.sightings);
             let mut take = |glimpse: Glimpse<'_>| {
                 *seen += 1;
@@ -198,7 +209,12 @@ impl Listed {
                 break;
             }
         }
+        self.seen += tour.unread();
+        let remembered = tour.take_remembered();
         let end = upstream.end(tour).await?;
+        if let (Ok(_), Some(remembered)) = (&end, remembered) {
+            memory.keep(self.kind.name, collection, remembered);
+        }
         self.end(end);
         Ok(())
     }

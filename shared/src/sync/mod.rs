@@ -26,6 +26,7 @@ use crate::billing::{self, Backfill, LedgerReport, Queue};
 use crate::config::WorkerConfig;
 use crate::database::{self, DatabaseError, Pool};
 use crate::digitalocean::listing::PER_PAGE;
+use crate::digitalocean::remembered::Memory;
 use crate::digitalocean::{Client, ClientError};
 use crate::inventory::{self, Actor, Verdict};
 use crate::kinds::Kind;
@@ -49,6 +50,8 @@ pub struct Station {
     pub client: Client,
     /// Where invoices wait to be ingested, once one has been sent there.
     pub queue: OnceLock<Queue>,
+    /// What listings held the last time.
+    pub memory: Memory,
 }
 
 /// A station could not be set up.
@@ -75,6 +78,7 @@ impl Station {
             pool,
             client,
             queue: OnceLock::new(),
+            memory: Memory::default(),
         })
     }
 }

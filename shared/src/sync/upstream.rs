@@ -14,6 +14,7 @@ use futures_util::future::BoxFuture;
 use super::{Failure, Station};
 use crate::digitalocean::item::Members;
 use crate::digitalocean::listing::{Answered, Collection, CompleteListing, Incomplete, Read, Walk};
+use crate::digitalocean::remembered::Remembered;
 use crate::digitalocean::{Error, Proof, Session};
 use crate::inventory;
 use crate::kinds::{Address, Kind};
@@ -60,6 +61,29 @@ pub(super) struct Tour<'t> {
     token: &'t Token,
     /// The minute is used up: how long until there is something to reserve again.
     wait: Option<Duration>,
+}
+
+impl Tour<'_> {
+    /// The same, where this is what the collection held the last time.
+    pub(super) fn remembering(mut self, before: Remembered) -> Self {
+        self.walk = self.walk.remembering(before);
+        self
+    }
+
+    /// Of what is remembered, only what the mirror holds counts as read.
+    pub(super) fn only(&mut self, is_held: impl Fn(&str, i64) -> bool) {
+        self.walk.only(is_held);
+    }
+
+    /// Items that were not read, because they are what they were.
+    pub(super) fn unread(&self) -> usize {
+        self.walk.unread()
+    }
+
+    /// What the collection holds, to be remembered.
+    pub(super) fn take_remembered(&mut self) -> Option<Remembered> {
+        self.walk.take_remembered()
+    }
 }
 
 impl Token {
