@@ -1,4 +1,5 @@
-//! The ids of an invoice that is too long for its items to be read first: behind its lines, page by page.
+//! The ids of an invoice whose items cannot be read first, because they are too many or there is no time for them: behind
+//! its lines, page by page.
 //!
 //! Such an invoice is stored, summed and matched by names at once; its header remembers which page of its items comes
 //! next, and every message of it reads on from there for as long as its invocation and the token last. A block of
@@ -95,7 +96,7 @@ pub(super) async fn read_on(
 }
 
 /// Whether it is time or requests that there are no more of: no fault, and no reason for this message to come back.
-fn for_now(failure: &Failure) -> bool {
+pub(super) fn for_now(failure: &Failure) -> bool {
     matches!(
         failure,
         Failure::NoTime

@@ -2,8 +2,9 @@
 //!
 //! Runs once per message, under a lease of that invoice's own, and again as often as SQS likes: one that has been
 //! ingested costs nothing more. What is wrong with the invoice itself is written down and done with; what may be
-//! better next time is the run's failure, and the message comes back. An invoice of very many lines is stored first
-//! and gets its ids behind ([`super::ids`]), by this message and by later ones. It refuses to store half an invoice:
+//! better next time is the run's failure, and the message comes back. An invoice whose items are very many, or too many for
+//! what time and requests there are, is stored first and gets its ids behind ([`super::ids`]), by this message and by
+//! later ones. It refuses to store half an invoice:
 //! rows that cannot be read, or fewer of them than the invoice has items while the sum is wrong, leave everything as
 //! it was.
 
@@ -30,9 +31,11 @@ use crate::sync::{self, Failure, Report, RunOutcome, Station, Token, Upstream};
 /// The worker's name.
 pub const INGEST: &str = "ingest-invoice";
 
-/// Beyond so many lines their items are read behind them: two hundred pages are most of a token's minute, and some
-/// megabytes.
-const MOST_ITEMS: u32 = 40_000;
+/// Beyond so many lines their items are read behind them: five hundred pages are three minutes of a token, which is what
+/// an invocation has, and some 25 MB.
+const MOST_ITEMS: u32 = 100_000;
+/// So many lines have no more items than a token has pages in a minute: nothing but a fault keeps them from being read.
+const ITEMS_OF_A_MINUTE: u32 = 40_000;
 
 /// What became of an invoice.
 #[derive(Clone, Debug, Serialize)]
@@ -222,8 +225,17 @@ async fn items(
             ));
             Ok(Ids::Unknown)
         }
-        Err(Incomplete::Page { error, .. }) => Err(error.into()),
-        Err(Incomplete::Stopped(_)) => Err(Failure::NoTime),
+        Err(incomplete) => {
+            let failure = match incomplete {
+                Incomplete::Page { error, .. } => error.into(),
+                Incomplete::Stopped(_) | Incomplete::Doubt(_) => Failure::NoTime,
+            };
+            // Money does not wait for ids.
+            if sum.lines > ITEMS_OF_A_MINUTE && ids::for_now(&failure) {
+                return Ok(Ids::Later);
+            }
+            Err(failure)
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! one name and size have not), so they are joined as a multiset, in the order in which both list them. Only a
 //! fingerprint of each item is kept. It refuses to join by anything less.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -14,11 +14,11 @@ use xxhash_rust::xxh3::Xxh3;
 use super::csv::Line;
 use crate::digitalocean::billing::Item;
 
-/// Items by what makes them equal to a line.
+/// Items by what makes them equal to a line; equal ones in the order in which they were listed.
 #[derive(Debug, Default)]
 pub struct Items {
-    ids: BTreeMap<u128, VecDeque<Vec<String>>>,
-    count: usize,
+    ids: BTreeMap<(u128, u32), Box<[String]>>,
+    count: u32,
 }
 
 impl Items {
@@ -38,14 +38,14 @@ impl Items {
         );
         let ids = [&item.resource_id, &item.resource_uuid].into_iter().flatten();
         let ids = ids.map(|id| id.trim().to_owned()).filter(|id| is_id(id));
-        self.ids.entry(key).or_default().push_back(ids.collect());
+        self.ids.insert((key, self.count), ids.collect());
         self.count += 1;
         Ok(())
     }
 
     /// How many there are, taken ones included.
     pub fn len(&self) -> usize {
-        self.count
+        self.count as usize
     }
 
     /// Whether there were none.
@@ -60,8 +60,11 @@ impl Items {
             (line.start, line.end),
             line.amount,
         );
-        let next = self.ids.get_mut(&key).and_then(VecDeque::pop_front);
-        next.unwrap_or_default()
+        let next = self.ids.range((key, 0)..=(key, u32::MAX)).next();
+        let next = next.map(|(place, _)| *place);
+        next.and_then(|place| self.ids.remove(&place))
+            .map(<[String]>::into_vec)
+            .unwrap_or_default()
     }
 }
 

@@ -215,7 +215,8 @@ async fn prove_what_an_invoice_takes_grows_with_its_lines_and_no_faster() {
     assert!(read < 20 * LINES, "{read} rows read for {LINES} lines");
 }
 
-/// Forty-one thousand lines: two hundred pages are asked for behind them, and a token's minute is never passed.
+/// Sixty thousand lines: more pages than a token has in a minute, which is never passed. Nobody waits for the next one
+/// here, so that the ids come behind.
 #[tokio::test]
 #[ignore = "long proof: make prove"]
 async fn prove_a_very_long_invoice_gets_every_id() {
