@@ -181,6 +181,8 @@ impl Ground {
         let outcome = sandbox.invoke(event).await;
         let wall = begun.elapsed();
         let after = sandbox.usage().unwrap_or_default();
+        // A backend that has just been left needs a moment to end, and is counted only then.
+        tokio::time::sleep(Duration::from_millis(50)).await;
         let Outcome::Ok(answer) = outcome else {
             panic!("{outcome:?} {}", sandbox.stdout());
         };
