@@ -8,19 +8,34 @@
 mod columns;
 
 use chrono::{DateTime, Utc};
+use futures_util::future::join;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sqlx::types::Json;
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
-use super::plan::{Absence, Beginning, Change, Marker, Verdict, Written};
+use super::plan::{Absence, Beginning, Change, Marker, Verdict};
 use super::{Actor, BATCH, Error};
 use crate::digitalocean::listing::CompleteListing;
 use crate::kinds::{Kind, PROVIDER};
-use columns::{Document, Events, Rows, document, written};
+use columns::{Events, Rows, document, written};
 
-/// Changes that write no event, as columns.
+/// Changes that one statement carries: a message of some hundred kilobytes. Beyond 128 Postgres gets the memory for each
+/// message from the system and gives it back, which makes reading it half as dear again.
+const PIECE: usize = 100;
+
+/// Changes on their way into the database, as columns.
+#[derive(Default)]
+struct Piece<'a> {
+    inserted: Rows<'a>,
+    updated: Rows<'a>,
+    deleted: Vec<Uuid>,
+    quiet: Quiet,
+    events: Events<'a>,
+}
+
+/// Changes that write no event.
 #[derive(Default)]
 struct Quiet {
     reread: (Vec<Uuid>, Vec<i64>),
@@ -40,71 +55,93 @@ pub(super) async fn write(
     frozen_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let (mut inserted, mut updated) = (Rows::default(), Rows::default());
-    let (mut deleted, mut events, mut quiet) = (Vec::new(), Events::default(), Quiet::default());
-    for change in changes {
-        match change {
-            Change::Discovered(new) => {
-                let attrs = written(new.sighting.attrs.document())?;
-                let said = document(&Beginning::of(new, &attrs.0, now))?;
-                let owner = new.attribution.tenant_id.as_deref();
-                events.push((new.id, 1), "discovered", said, (owner, None));
-                inserted.add(new, attrs);
-            }
-            Change::Updated(written) | Change::Tagged(written) | Change::Restored(written) => {
-                let event_type = match change {
-                    Change::Tagged(_) => "tagged",
-                    Change::Restored(_) => "restored",
-                    _ => "updated",
-                };
-                tell(&mut events, written, event_type, document(&written.changes)?);
-                updated.push(written, document(&written.content.attrs)?);
-            }
-            Change::Deleted(tombstone) => {
-                deleted.push(tombstone.id);
-                events.push(
-                    (tombstone.id, tombstone.version),
-                    "deleted",
-                    document(&tombstone.changes)?,
-                    (tombstone.tenant_id.as_deref(), None),
-                );
-            }
-            Change::Reread {
-                id,
-                content_hash,
-                struck,
-            } => {
-                quiet.reread.0.push(*id);
-                quiet.reread.1.push(*content_hash);
-                if *struck {
-                    quiet.cleared.push(*id);
-                }
-            }
-            Change::Cleared { id } => quiet.cleared.push(*id),
-            Change::Struck { id, strikes } => {
-                quiet.struck.0.push(*id);
-                quiet.struck.1.push(*strikes);
-            }
-            Change::Contradicted { id } => quiet.contradicted.push(*id),
-            Change::Held { id, asked: true } => quiet.doubted.push(*id),
-            Change::Held { .. } => {}
-        }
+    let mut pieces = changes.chunks(PIECE).map(|changes| Piece::of(changes, now));
+    let mut next = pieces.next().transpose()?;
+    while let Some(piece) = next {
+        // The next one is made while Postgres has this one.
+        let written = piece.write(door, actor, kind, frozen_at, now);
+        let (written, ready) = join(written, async { pieces.next().transpose() }).await;
+        written?;
+        next = ready?;
     }
-    insert(door, kind, &inserted, now).await?;
-    update(door, kind, &updated, now).await?;
-    delete(door, &deleted, now).await?;
-    write_quiet(door, &quiet, frozen_at, now).await?;
-    record(door, actor, None, &events, now).await
+    Ok(())
 }
 
-fn tell<'a>(events: &mut Events<'a>, written: &'a Written, event_type: &'static str, said: Document) {
-    let owner = written.content.attribution.tenant_id.as_deref();
-    events.push(
-        (written.id, written.version),
-        event_type,
-        said,
-        (owner, written.left_tenant_id.as_deref()),
-    );
+impl<'a> Piece<'a> {
+    fn of(changes: &'a [Change<'_>], now: DateTime<Utc>) -> Result<Self, Error> {
+        let mut piece = Self::default();
+        let quiet = &mut piece.quiet;
+        for change in changes {
+            match change {
+                Change::Discovered(new) => {
+                    let attrs = written(new.sighting.attrs.document())?;
+                    let said = document(&Beginning::of(new, &attrs.0, now))?;
+                    let owner = new.attribution.tenant_id.as_deref();
+                    piece.events.push((new.id, 1), "discovered", said, (owner, None));
+                    piece.inserted.add(new, attrs);
+                }
+                Change::Updated(written) | Change::Tagged(written) | Change::Restored(written) => {
+                    let event_type = match change {
+                        Change::Tagged(_) => "tagged",
+                        Change::Restored(_) => "restored",
+                        _ => "updated",
+                    };
+                    let owner = written.content.attribution.tenant_id.as_deref();
+                    piece.events.push(
+                        (written.id, written.version),
+                        event_type,
+                        document(&written.changes)?,
+                        (owner, written.left_tenant_id.as_deref()),
+                    );
+                    piece.updated.push(written, document(&written.content.attrs)?);
+                }
+                Change::Deleted(tombstone) => {
+                    piece.deleted.push(tombstone.id);
+                    piece.events.push(
+                        (tombstone.id, tombstone.version),
+                        "deleted",
+                        document(&tombstone.changes)?,
+                        (tombstone.tenant_id.as_deref(), None),
+                    );
+                }
+                Change::Reread {
+                    id,
+                    content_hash,
+                    struck,
+                } => {
+                    quiet.reread.0.push(*id);
+                    quiet.reread.1.push(*content_hash);
+                    if *struck {
+                        quiet.cleared.push(*id);
+                    }
+                }
+                Change::Cleared { id } => quiet.cleared.push(*id),
+                Change::Struck { id, strikes } => {
+                    quiet.struck.0.push(*id);
+                    quiet.struck.1.push(*strikes);
+                }
+                Change::Contradicted { id } => quiet.contradicted.push(*id),
+                Change::Held { id, asked: true } => quiet.doubted.push(*id),
+                Change::Held { .. } => {}
+            }
+        }
+        Ok(piece)
+    }
+
+    async fn write(
+        &self,
+        door: &mut Transaction<'_, Postgres>,
+        actor: Actor<'_>,
+        kind: &'static Kind,
+        frozen_at: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        insert(door, kind, &self.inserted, now).await?;
+        update(door, kind, &self.updated, now).await?;
+        delete(door, &self.deleted, now).await?;
+        write_quiet(door, &self.quiet, frozen_at, now).await?;
+        record(door, actor, None, &self.events, now).await
+    }
 }
 
 async fn insert(

@@ -452,10 +452,7 @@ async fn strike(
     for change in &absence.changes {
         outcome.count(change);
     }
-    // In pieces: a statement has only so long.
-    for changes in absence.changes.chunks(BATCH) {
-        apply::write(door, actor, kind, changes, marker.last_complete_at, now).await?;
-    }
+    apply::write(door, actor, kind, &absence.changes, marker.last_complete_at, now).await?;
     apply::mark(door, kind, listing, &marker, &absence, now).await
 }
 

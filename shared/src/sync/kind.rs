@@ -22,8 +22,11 @@ use crate::inventory::{self, Actor, BATCH, Known, Observation, Outcome, Partial,
 use crate::kinds::entry::{self, Reader};
 use crate::kinds::{Glimpse, Holds, Kind, Parent, Sighting, Told, segment};
 
-/// New or changed things that are worth a transaction of their own while the walk goes on.
-const WORTH_WRITING: usize = BATCH;
+/// New or changed things that are worth a connection to write them with while the walk goes on.
+const WORTH_A_WRITER: usize = BATCH;
+/// Those that are worth a transaction once there is one, and from the beginning where all is new: a page. Whoever writes
+/// takes what has come meanwhile, so that transactions are as large as writing is slower than reading.
+const WORTH_WRITING: usize = PER_PAGE as usize;
 /// New or changed things that may wait to be written.
 const MOST_WAITING: usize = 2 * BATCH;
 
@@ -119,12 +122,10 @@ pub(super) async fn sync(
         }
     }
     listed.written().await?;
-    if let Some(writer) = listed.writer.take() {
-        writer.close().await;
-    }
     let Listed {
         sightings,
         known,
+        writer,
         seen,
         recorded,
         whole,
@@ -154,7 +155,12 @@ pub(super) async fn sync(
         name: worker.name,
         lease: Some(upstream.lease()),
     };
-    let outcome = inventory::reconcile(pool, actor, &known, observation, &proofs, now, spacing).await?;
+    // Who has written goes on writing: it has all statements prepared.
+    let writing = writer.as_ref().unwrap_or(pool);
+    let outcome = inventory::reconcile(writing, actor, &known, observation, &proofs, now, spacing).await?;
+    if let Some(writer) = writer {
+        writer.close().await;
+    }
     Ok(KindReport {
         kind: kind.name,
         seen,
@@ -190,6 +196,7 @@ impl Listed {
             if !std::mem::replace(&mut is_compared, true) {
                 tour.only(|id, hash| known.holds(id, hash));
             }
+            let is_all_new = known.is_empty();
             let (told, seen, sightings) = (&self.told, &mut self.seen, &mut self.sightings);
             let mut take = |glimpse: Glimpse<'_>| {
                 *seen += 1;
@@ -201,12 +208,22 @@ impl Listed {
             let more = beside(&mut self.batch, upstream.take(&mut tour, answered, &mut read)).await?;
             let is_free = matches!(self.batch, None | Some(MaybeDone::Done(_)));
             // One batch at a time, of whatever has come meanwhile; too much may not wait for it, and then the walk does.
-            if self.sightings.len() >= if is_free { WORTH_WRITING } else { MOST_WAITING } {
+            let enough = match is_free {
+                true if self.writer.is_some() || is_all_new => WORTH_WRITING,
+                true => WORTH_A_WRITER,
+                false => MOST_WAITING,
+            };
+            if self.sightings.len() >= enough {
                 self.written().await?;
                 self.write(upstream);
             }
             if !more {
                 break;
+            }
+            // Pages that have come already are read one after the other, and nobody would look meanwhile whether the
+            // database waits for us.
+            if self.batch.is_some() {
+                beside(&mut self.batch, tokio::task::yield_now()).await;
             }
         }
         self.seen += tour.unread();
