@@ -26,6 +26,7 @@ mod original;
 mod report;
 mod sync;
 mod warm;
+mod wire;
 
 use report::Report;
 

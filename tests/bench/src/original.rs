@@ -3,12 +3,14 @@
 //! Not the original program: its design, in Rust, without an ORM, at its best. One page after the other; a transaction
 //! for each resource, in which it is looked up, inserted or updated, and its event inserted; `last_seen_at` moved on
 //! every row at every sync. Its one trap is left out: plans are made anew for each statement, because one made while
-//! the table is empty scans it for every row. Into the same tables with the same indexes.
+//! the table is empty scans it for every row. Into the same tables with the same indexes. Once with Postgres on the same
+//! machine, where a round trip costs next to nothing, and once at the end of a wire.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use harness::usage::Usage;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use simulator::Limits;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
@@ -16,90 +18,112 @@ use crate::Wanted;
 use crate::ground::{Cost, Ground, TOKEN, account};
 use crate::limits;
 use crate::report::{Report, Samples, Table, count, number, ratio, seconds, text};
-
-use serde_json::json;
-use simulator::Limits;
+use crate::wire::Wire;
 
 /// Sizes that it is put through: larger ones take minutes.
 const LARGEST: u64 = 10_000;
+/// How long a statement and its answer are on their way where Postgres is another machine: an assumption, about what the
+/// network of one data centre takes.
+const WIRE: Duration = Duration::from_micros(500);
 
-/// The emulation beside `sync-droplets`, at no latency.
+/// The emulation beside `sync-droplets`, at no latency upstream.
 pub async fn run(wanted: &Wanted, report: &mut Report) {
-    let mut table = Table::new(
-        "A row at a time (emulation of the original's design) beside sync-droplets, no latency",
-        &[
-            "droplets",
-            "what",
-            "emulation",
-            "sync-droplets",
-            "emulation / ours",
-            "Postgres CPU, emulation",
-            "WAL B a row, emulation",
-        ],
-    );
-    for droplets in wanted
-        .droplets
-        .iter()
-        .copied()
-        .filter(|droplets| *droplets <= LARGEST)
-    {
-        let account = account(droplets, Limits::off());
-        let mut phases: [(&str, [Vec<Cost>; 2]); 2] = [
-            ("first sync", Default::default()),
-            ("nothing changed", Default::default()),
-        ];
-        for _ in 0..wanted.reps {
-            let (theirs, ours) = (Ground::new().await, Ground::new().await);
-            ours.lift_budgets().await;
-            for (at, (_, [emulated, own])) in phases.iter_mut().enumerate() {
-                emulated.push(sync(&theirs, &account.url(), droplets).await);
-                let worker = ours.worker("sync-droplets", &account, &[]).await;
-                let (answer, cost) = ours.invoke(&worker, &json!({})).await;
-                let new = if at == 0 { droplets } else { 0 };
-                assert_eq!(answer["kinds"][0]["discovered"].as_u64(), Some(new), "{answer}");
-                own.push(cost);
-                for ground in [&theirs, &ours] {
-                    assert_eq!(
-                        ground.count("SELECT count(*) FROM cloud_resource_events").await as u64,
-                        droplets
-                    );
-                    ground.execute("VACUUM (ANALYZE) cloud_resources").await;
-                }
-            }
-            theirs.remove().await;
-            ours.remove().await;
+    for wire in [None, Some(WIRE)] {
+        let place = match wire {
+            None => "Postgres on the same machine".to_owned(),
+            Some(wire) => format!("Postgres {} µs away", wire.as_micros()),
+        };
+        let mut table = Table::new(
+            format!("A row at a time (emulation of the original's design) beside sync-droplets, {place}"),
+            &[
+                "droplets",
+                "what",
+                "emulation",
+                "sync-droplets",
+                "emulation / ours",
+                "Postgres CPU, emulation",
+                "WAL B a row, emulation",
+            ],
+        );
+        let sizes = wanted.droplets.iter().copied();
+        for droplets in sizes.filter(|droplets| *droplets <= LARGEST) {
+            beside(wanted, droplets, wire, &mut table, report).await;
         }
-        for (what, [emulated, own]) in &phases {
-            let median =
-                |costs: &[Cost], of: fn(&Cost) -> f64| costs.iter().map(of).collect::<Samples>().median();
-            let wall: fn(&Cost) -> f64 = |cost| cost.wall.as_secs_f64();
-            let (theirs, ours) = (median(emulated, wall), median(own, wall));
-            table.row([
-                count(droplets),
-                text(*what),
-                seconds(theirs),
-                seconds(ours),
-                ratio(theirs / ours),
-                seconds(median(emulated, |cost| cost.postgres.as_secs_f64())),
-                number(median(emulated, |cost| cost.wal as f64) / droplets as f64, 0, ""),
-            ]);
-            if droplets == LARGEST {
-                let least = if *what == "first sync" { 20.0 } else { 60.0 };
-                report.at_least(
-                    format!("{droplets} droplets: {what}, emulation / ours"),
-                    theirs / ours,
-                    least,
-                    "×",
+        report.table(table);
+    }
+}
+
+/// Both of them with so many droplets.
+async fn beside(
+    wanted: &Wanted,
+    droplets: u64,
+    wire: Option<Duration>,
+    table: &mut Table,
+    report: &mut Report,
+) {
+    let account = account(droplets, Limits::off());
+    let mut phases: [(&str, [Vec<Cost>; 2]); 2] = [
+        ("first sync", Default::default()),
+        ("nothing changed", Default::default()),
+    ];
+    for _ in 0..wanted.reps {
+        let (theirs, ours) = (Ground::new().await, Ground::new().await);
+        ours.lift_budgets().await;
+        let (their_url, our_url) = (theirs.database.url(), ours.database.url_as("arcadia_sync_login"));
+        let wire = wire.map(|length| Wire::to(&their_url, length));
+        let by_wire = |url: &str| wire.as_ref().map_or(url.to_owned(), |wire| wire.instead(url));
+        let address = by_wire(&our_url);
+        let worker = ours
+            .worker("sync-droplets", &account, &[("DATABASE_URL", &address)])
+            .await;
+        for (at, (_, [emulated, own])) in phases.iter_mut().enumerate() {
+            emulated.push(sync(&theirs, &by_wire(&their_url), &account.url(), droplets).await);
+            let (answer, cost) = ours.invoke(&worker, &json!({})).await;
+            let new = if at == 0 { droplets } else { 0 };
+            assert_eq!(answer["kinds"][0]["discovered"].as_u64(), Some(new), "{answer}");
+            own.push(cost);
+            for ground in [&theirs, &ours] {
+                assert_eq!(
+                    ground.count("SELECT count(*) FROM cloud_resource_events").await as u64,
+                    droplets
                 );
+                ground.execute("VACUUM (ANALYZE) cloud_resources").await;
             }
+        }
+        drop(worker);
+        theirs.remove().await;
+        ours.remove().await;
+    }
+    for (what, [emulated, own]) in &phases {
+        let median =
+            |costs: &[Cost], of: fn(&Cost) -> f64| costs.iter().map(of).collect::<Samples>().median();
+        let wall: fn(&Cost) -> f64 = |cost| cost.wall.as_secs_f64();
+        let (their_wall, our_wall) = (median(emulated, wall), median(own, wall));
+        table.row([
+            count(droplets),
+            text(*what),
+            seconds(their_wall),
+            seconds(our_wall),
+            ratio(their_wall / our_wall),
+            seconds(median(emulated, |cost| cost.postgres.as_secs_f64())),
+            number(median(emulated, |cost| cost.wal as f64) / droplets as f64, 0, ""),
+        ]);
+        if droplets == LARGEST {
+            let least = if *what == "first sync" { 20.0 } else { 60.0 };
+            let place = if wire.is_some() { ", by the wire" } else { "" };
+            report.at_least(
+                format!("{droplets} droplets: {what}, emulation / ours{place}"),
+                their_wall / our_wall,
+                least,
+                "×",
+            );
         }
     }
-    report.table(table);
 }
 
 /// One sync of theirs.
-async fn sync(ground: &Ground, base: &str, droplets: u64) -> Cost {
-    let mut connection = PgConnection::connect(&ground.database.url()).await.unwrap();
+async fn sync(ground: &Ground, database: &str, base: &str, droplets: u64) -> Cost {
+    let mut connection = PgConnection::connect(database).await.unwrap();
     sqlx::raw_sql("SET plan_cache_mode = force_custom_plan")
         .execute(&mut connection)
         .await
