@@ -9,8 +9,8 @@
 
 pub mod history;
 mod item;
+mod json;
 pub mod listings;
-mod moment;
 pub mod projects;
 mod question;
 pub mod summary;

@@ -1,9 +1,9 @@
 //! One resource as callers see it: a row of the mirror, written as the API's item as soon as it has come.
 //!
 //! A page is a hundred of these, and Postgres takes longer to make a row than we to write one: what is written between
-//! two rows costs no time. Nothing is copied before: texts are borrowed from what the database sent, columns are
-//! found by their position, attributes pass through as the text that Postgres has made of them. It refuses attributes
-//! that are too long to list.
+//! two rows costs no time, unless both are at work on one processor. Nothing is copied before: texts are borrowed from
+//! what the database sent, columns are found by their position, attributes pass through as the text that Postgres has
+//! made of them. It refuses attributes that are too long to list.
 
 use chrono::{DateTime, Utc};
 use serde::ser::SerializeStruct;
@@ -13,7 +13,7 @@ use sqlx::postgres::{PgRow, PgTypeInfo, PgValueFormat, PgValueRef};
 use sqlx::{Decode, Postgres, Row, Type};
 use uuid::Uuid;
 
-use super::moment;
+use super::json::Object;
 use super::question::{Key, Place, Position};
 use crate::kinds::Kind;
 
@@ -35,103 +35,58 @@ pub struct Item {
     json: String,
 }
 
-/// What is shown of one.
-#[derive(Serialize)]
-struct Shown<'r> {
-    /// Ours; ordered by discovery.
-    id: Uuid,
-    /// What it is.
-    kind: &'r str,
-    /// Where it is.
-    provider: &'r str,
-    /// The provider's id.
-    provider_id: &'r str,
-    /// The provider's URN, for kinds that have one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    urn: Option<String>,
-    /// Its name.
-    name: &'r str,
-    /// `None`: global, or not said.
-    region: Option<&'r str>,
-    /// The provider's word.
-    status: &'r str,
-    /// Sorted.
-    tags: Vec<String>,
-    /// The kind's allow-listed fields; `None` where they are too long to list.
-    attrs: Option<Document<'r>>,
-    /// The project it belongs to.
-    project_id: Option<Uuid>,
-    /// The tenant it belongs to.
-    tenant_id: Option<&'r str>,
-    /// The rule that says so.
-    attribution: &'r str,
-    /// Grows by one with each event.
-    version: i32,
-    /// First complete or incomplete listing that had it.
-    #[serde(serialize_with = "moment::write")]
-    first_seen_at: DateTime<Utc>,
-    /// Last complete listing that had it. `None` in the past: sightings are not history.
-    #[serde(serialize_with = "moment::write_if_any")]
-    last_seen_at: Option<DateTime<Utc>>,
-    /// Complete listings since then that had it not. `None` in the past.
-    stale_strike_count: Option<i16>,
-    /// When it was found to be gone.
-    #[serde(serialize_with = "moment::write_if_any")]
-    deleted_at: Option<DateTime<Utc>>,
-    /// The last meaningful change.
-    #[serde(serialize_with = "moment::write")]
-    updated_at: DateTime<Utc>,
-}
-
-impl<'r> Shown<'r> {
-    fn of(row: &'r PgRow) -> Result<Self, sqlx::Error> {
-        let (kind, provider_id) = (row.try_get(1)?, row.try_get(3)?);
-        let attrs: Option<Document<'_>> = row.try_get(8)?;
-        Ok(Self {
-            id: row.try_get(0)?,
-            kind,
-            provider: row.try_get(2)?,
-            provider_id,
-            urn: urn(kind, provider_id),
-            name: row.try_get(4)?,
-            region: row.try_get(5)?,
-            status: row.try_get(6)?,
-            tags: row.try_get(7)?,
-            attrs: attrs.filter(|Document(text)| text.len() <= LONGEST_ATTRS),
-            project_id: row.try_get(9)?,
-            tenant_id: row.try_get(10)?,
-            attribution: row.try_get(11)?,
-            version: row.try_get(12)?,
-            first_seen_at: row.try_get(13)?,
-            last_seen_at: row.try_get(14)?,
-            stale_strike_count: row.try_get(15)?,
-            deleted_at: row.try_get(16)?,
-            updated_at: row.try_get(17)?,
-        })
-    }
-
-    fn written(&self) -> Result<String, BoxDynError> {
-        let attrs = self.attrs.as_ref().map_or(0, |Document(text)| text.len());
-        let mut json = Vec::with_capacity(attrs + USUAL);
-        serde_json::to_writer(&mut json, self)?;
-        Ok(String::from_utf8(json)?)
-    }
-}
-
 impl Item {
     /// A row with the columns of [`ITEM`](super::ITEM), in their order, and how long it is as JSON.
     ///
     /// # Errors
     /// When it is not one.
     pub(crate) fn read(row: PgRow) -> Result<(Self, usize), sqlx::Error> {
-        let shown = Shown::of(&row)?;
-        let json = shown.written().map_err(sqlx::Error::Decode)?;
+        // The columns are ours: that each has its type need not be compared a hundred times a page.
+        let attrs: Option<Document<'_>> = row.try_get_unchecked(8)?;
+        let attrs = attrs.filter(|Document(text)| text.len() <= LONGEST_ATTRS);
+        let length = attrs.as_ref().map_or(0, |Document(text)| text.len());
+        let (kind, provider_id): (&str, &str) = (row.try_get_unchecked(1)?, row.try_get_unchecked(3)?);
+        let (id, name): (Uuid, &str) = (row.try_get_unchecked(0)?, row.try_get_unchecked(4)?);
+        let (version, Stored(updated_at)) = (row.try_get_unchecked(12)?, row.try_get_unchecked(17)?);
+        let tags: Vec<String> = row.try_get_unchecked(7)?;
+        let when = |at: usize| -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+            let stored: Option<Stored> = row.try_get_unchecked(at)?;
+            Ok(stored.map(|Stored(moment)| moment))
+        };
+
+        let mut json = Object::begin(length + USUAL);
+        json.id("id", Some(id));
+        json.text("kind", Some(kind));
+        json.text("provider", row.try_get_unchecked(2)?);
+        json.text("provider_id", Some(provider_id));
+        // Kinds that have none do not say so.
+        if let Some(urn) = urn(kind, provider_id) {
+            json.text("urn", Some(&urn));
+        }
+        json.text("name", Some(name));
+        json.text("region", row.try_get_unchecked(5)?);
+        json.text("status", row.try_get_unchecked(6)?);
+        json.texts("tags", &tags);
+        json.raw("attrs", attrs.as_ref().map(|Document(text)| *text));
+        json.id("project_id", row.try_get_unchecked(9)?);
+        json.text("tenant_id", row.try_get_unchecked(10)?);
+        json.text("attribution", row.try_get_unchecked(11)?);
+        json.number("version", Some(version));
+        json.moment("first_seen_at", when(13)?);
+        // Of the past there are no sightings, which are not history.
+        json.moment("last_seen_at", when(14)?);
+        let strikes: Option<i16> = row.try_get_unchecked(15)?;
+        json.number("stale_strike_count", strikes.map(i32::from));
+        json.moment("deleted_at", when(16)?);
+        json.moment("updated_at", Some(updated_at));
+        let json = json.end();
+
         let length = json.len();
         let item = Self {
-            version: shown.version,
-            id: shown.id,
-            name: shown.name.to_owned(),
-            updated_at: shown.updated_at,
+            version,
+            id,
+            name: name.to_owned(),
+            updated_at,
             json,
         };
         Ok((item, length))
@@ -187,6 +142,31 @@ impl<'r> Decode<'r, Postgres> for Document<'r> {
             (PgValueFormat::Binary, [1, text @ ..]) => Ok(Self(std::str::from_utf8(text)?)),
             (format, _) => Err(format!("a document in an unknown form of {format:?}").into()),
         }
+    }
+}
+
+/// A moment as Postgres stores it: microseconds since 2000. (The driver's own way there adds them to a date.)
+struct Stored(DateTime<Utc>);
+
+impl Type<Postgres> for Stored {
+    fn type_info() -> PgTypeInfo {
+        <DateTime<Utc> as Type<Postgres>>::type_info()
+    }
+}
+
+impl<'r> Decode<'r, Postgres> for Stored {
+    fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+        const YEAR_2000: i64 = 946_684_800_000_000;
+        let micros = match value.format() {
+            PgValueFormat::Binary => i64::from_be_bytes(value.as_bytes()?.try_into()?),
+            PgValueFormat::Text => return Err("a moment in an unknown form".into()),
+        };
+        let moment = micros
+            .checked_add(YEAR_2000)
+            .and_then(DateTime::from_timestamp_micros);
+        moment
+            .map(Self)
+            .ok_or_else(|| "a moment beyond all calendars".into())
     }
 }
 
