@@ -54,7 +54,11 @@ async fn row(stage: &Stage, id: &str) -> Stored {
 }
 
 async fn sql(stage: &Stage, statement: &'static str, id: &str) {
-    let done = sqlx::query(statement).bind(id).execute(&stage.pool).await.unwrap();
+    let done = sqlx::query(statement)
+        .bind(id)
+        .execute(&stage.pool)
+        .await
+        .unwrap();
     assert_eq!(done.rows_affected(), 1, "{statement}");
 }
 
@@ -118,7 +122,8 @@ async fn what_the_database_does_not_hold_is_read_though_it_is_remembered() {
     let tombstone = "UPDATE cloud_resources SET deleted_at = last_seen_at, stale_strike_count = 3,
                             last_struck_at = last_seen_at WHERE provider_id = $1";
     sql(&stage, tombstone, &buried).await;
-    let wrong = "UPDATE cloud_resources SET content_hash = content_hash + 1, name = 'wrong' WHERE provider_id = $1";
+    let wrong =
+        "UPDATE cloud_resources SET content_hash = content_hash + 1, name = 'wrong' WHERE provider_id = $1";
     sql(&stage, wrong, &misread).await;
     let strike = "UPDATE cloud_resources SET stale_strike_count = 2, last_struck_at = last_seen_at WHERE provider_id = $1";
     sql(&stage, strike, &struck).await;
@@ -126,7 +131,13 @@ async fn what_the_database_does_not_hold_is_read_though_it_is_remembered() {
     let outcome = &report.kinds[0].outcome;
     assert_eq!(complete(&report).0, VOLUMES);
     assert_eq!(
-        (outcome.discovered, outcome.restored, outcome.updated, outcome.cleared, outcome.struck),
+        (
+            outcome.discovered,
+            outcome.restored,
+            outcome.updated,
+            outcome.cleared,
+            outcome.struck
+        ),
         (1, 1, 1, 1, 1),
         "{report:?}"
     );
@@ -161,9 +172,13 @@ async fn after_a_walk_that_failed_everything_is_still_seen() {
     let mut stage = remembering().await;
     let on = |kind, page| Fault::new(kind).exactly_on("/v2/volumes").page(page);
     let first = id(&stage, 0);
-    for (turn, kind) in [FaultKind::NotAnArray, FaultKind::Status500, FaultKind::LyingTotalLow { by: 3 }]
-        .into_iter()
-        .enumerate()
+    for (turn, kind) in [
+        FaultKind::NotAnArray,
+        FaultKind::Status500,
+        FaultKind::LyingTotalLow { by: 3 },
+    ]
+    .into_iter()
+    .enumerate()
     {
         let size = 20 + u32::try_from(turn).unwrap();
         let name = kind.name();

@@ -290,7 +290,11 @@ async fn prove_a_long_invoice_is_stored_though_a_page_of_its_items_is_broken() {
     );
     let header = books.header("long").await;
     assert_eq!(
-        (&header["ingest_status"], &header["line_count"], &header["reconciliation"]),
+        (
+            &header["ingest_status"],
+            &header["line_count"],
+            &header["reconciliation"]
+        ),
         (&json!("ingested"), &json!(LINES), &json!("reconciled"))
     );
     assert_eq!(header["items_page"], 5);
