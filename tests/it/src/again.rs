@@ -4,6 +4,8 @@
 //! of several pages, changes something behind its back, and lets it run again: upstream, in the database, by another
 //! sandbox. Without what is remembered all of this would be seen; so it must be with it.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use shared::runs::Tick;
 use shared::sync::{self, Report, RunOutcome};
@@ -201,4 +203,48 @@ async fn after_a_walk_that_failed_everything_is_still_seen() {
     assert_eq!(next(&mut stage).await, (VOLUMES, 1));
     assert_eq!(next(&mut stage).await, (VOLUMES, 0));
     invariants::hold(&stage.pool).await;
+}
+
+/// A run that is dropped while one connection reads and the other writes leaves neither a lock nor half a batch, and
+/// what it had taken out of memory is read anew.
+#[tokio::test]
+async fn a_run_that_is_dropped_on_the_way_leaves_nothing_in_the_way() {
+    let mut stage = remembering().await;
+    for number in VOLUMES..3_000 {
+        let volume = json!({"name": format!("volume-{number:04}"), "size_gigabytes": 10});
+        stage.sim.create("volumes", volume).unwrap();
+    }
+    let mut dropped = 0;
+    for turn in 0..12 {
+        stage.later(1);
+        let time = Duration::from_millis(20 + 15 * turn);
+        dropped += usize::from(
+            tokio::time::timeout(time, stage.run(&sync::VOLUMES))
+                .await
+                .is_err(),
+        );
+        // Nobody has to wait for a lease whose holder is gone.
+        sqlx::query("UPDATE sync_runs SET lease_expires_at = started_at WHERE finished_at IS NULL")
+            .execute(&stage.pool)
+            .await
+            .unwrap();
+    }
+    assert!(dropped > 2, "{dropped} were dropped");
+    let begun = Instant::now();
+    assert_eq!(next(&mut stage).await.0, 3_000);
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "somebody was in the way"
+    );
+    assert_eq!(next(&mut stage).await, (3_000, 0));
+    assert_eq!(invariants::hold(&stage.pool).await, 3_000);
+    // The connections that were written with are gone, and the one that stays holds nothing.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let left: Vec<String> = sqlx::query_scalar(
+        "SELECT state FROM pg_stat_activity WHERE datname = current_database() AND usename = 'arcadia_sync_login'",
+    )
+    .fetch_all(&stage.pool)
+    .await
+    .unwrap();
+    assert_eq!(left, ["idle"]);
 }
