@@ -226,12 +226,14 @@ async fn items(
             Ok(Ids::Unknown)
         }
         Err(incomplete) => {
+            // What passes and has not: a long invoice's later messages ask again, for the pages that are left.
+            let passes = matches!(&incomplete, Incomplete::Page { error, .. } if error.is_transient());
             let failure = match incomplete {
                 Incomplete::Page { error, .. } => error.into(),
                 Incomplete::Stopped(_) | Incomplete::Doubt(_) => Failure::NoTime,
             };
             // Money does not wait for ids.
-            if sum.lines > ITEMS_OF_A_MINUTE && ids::for_now(&failure) {
+            if sum.lines > ITEMS_OF_A_MINUTE && (passes || ids::for_now(&failure)) {
                 return Ok(Ids::Later);
             }
             Err(failure)

@@ -2,7 +2,7 @@
 //!
 //! Pure. A line and an item are the same charge if product, group, description, both times and amount agree. Such
 //! charges may really occur several times (a thing that was made again within the month has other times, but two of
-//! one name and size have not), so they are joined as a multiset, in the order in which both list them. Only a
+//! one name and size have not), so they are joined as a multiset, in the order in which they come. Only a
 //! fingerprint of each item is kept. It refuses to join by anything less.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::csv::Line;
 use crate::digitalocean::billing::Item;
 
-/// Items by what makes them equal to a line; equal ones in the order in which they were listed.
+/// Items by what makes them equal to a line; equal ones in the order in which they came.
 #[derive(Debug, Default)]
 pub struct Items {
     ids: BTreeMap<(u128, u32), Box<[String]>>,

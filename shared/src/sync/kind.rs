@@ -1,8 +1,8 @@
 //! One kind, from listing to mirror: list, read, prove, reconcile, report.
 //!
 //! Runs for every kind of a worker's tick. Items equal to what is stored are dropped as their page arrives, so
-//! that an unchanged account costs no memory and no write; of a first sync, whole batches of pages are written
-//! while the next ones are fetched. It decides nothing: what a listing is worth is the pager's word, and what to do about
+//! that an unchanged account costs no write, and no memory but for its ids and what is remembered until the next run;
+//! of a first sync, whole batches of pages are written while the next ones are fetched. It decides nothing: what a listing is worth is the pager's word, and what to do about
 //! it is the plan's.
 
 use std::borrow::Cow;

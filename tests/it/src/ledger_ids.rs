@@ -268,3 +268,39 @@ async fn prove_a_very_long_invoice_gets_every_id() {
     );
     assert_eq!(books.header("long").await["items_page"], 3);
 }
+
+/// A page of items that cannot be had keeps nobody's money waiting: the lines are there, and ids up to that page.
+#[tokio::test]
+#[ignore = "long proof: make prove"]
+async fn prove_a_long_invoice_is_stored_though_a_page_of_its_items_is_broken() {
+    const LINES: usize = 41_000;
+    let books = Books::with(Scenario::Default).await;
+    books.stage.sync().await;
+    books.bill(json!({"uuid": "long", "period": "2025-10", "lines": LINES, "of_droplets": true}));
+    books.history().await;
+    let path = "/v2/customers/my/invoices/long";
+    let broken = Fault::new(FaultKind::Status503).exactly_on(path).page(5);
+    books.stage.sim.fault(broken);
+    let report = books.ingest(0, "long").await;
+    // The message comes back for the rest of the ids.
+    assert_eq!(
+        (report.outcome, report.error_class),
+        (RunOutcome::Failed, Some("upstream_status")),
+        "{report:?}"
+    );
+    let header = books.header("long").await;
+    assert_eq!(
+        (
+            &header["ingest_status"],
+            &header["line_count"],
+            &header["reconciliation"]
+        ),
+        (&json!("ingested"), &json!(LINES), &json!("reconciled"))
+    );
+    assert_eq!(header["items_page"], 5);
+    books.stage.sim.clear_faults();
+    let report = books.ingest(1, "long").await;
+    assert_eq!(report.outcome, RunOutcome::Complete, "{report:?}");
+    assert_eq!(books.header("long").await["items_page"], Value::Null);
+    assert_eq!(books.header("long").await["matched_lines"], LINES);
+}

@@ -12,6 +12,7 @@
 )]
 
 mod access;
+mod again;
 mod binaries;
 mod books;
 mod bootstrap;

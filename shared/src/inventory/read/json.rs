@@ -107,7 +107,6 @@ fn plain(moment: &DateTime<Utc>) -> Option<([u8; 27], usize)> {
     if !nanos.is_multiple_of(1_000) || nanos >= 1_000_000_000 {
         return None;
     }
-    #[expect(clippy::cast_possible_truncation, reason = "a digit")]
     let two = |number: u32| [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8];
     let ([y1, y2], [y3, y4]) = (two(year / 100), two(year));
     let ([m1, m2], [d1, d2]) = (two(moment.month()), two(moment.day()));
