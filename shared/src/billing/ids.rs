@@ -5,8 +5,8 @@
 //! next, and every message of it reads on from there for as long as its invocation and the token last. A block of
 //! pages and the number of the next one are one transaction: a run that dies repeats a block and writes it once. After
 //! the last block the lines are what they would be had all items been there first (but for which of two equal lines has
-//! which of their two ids, as pages of items come in any order). It refuses to write unless the
-//! header still waits for this very page: lines that were replaced meanwhile begin again.
+//! which of their two ids, as pages of items come in any order). It refuses to write unless the header still waits for
+//! this very page: lines that were replaced meanwhile begin again.
 
 use std::collections::BTreeSet;
 

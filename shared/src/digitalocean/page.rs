@@ -1,8 +1,8 @@
 //! One page of a listing, cut into its items and what stands beside them.
 //!
 //! In one pass over the bytes, which are 0.6 MiB: items are cut into the members that somebody looks at on the way, and
-//! those that are what they were (see [`super::remembered`]) are passed over. Nothing is decided here; a page that is not an object with a list under the right key is malformed, and its items stay
-//! unread.
+//! those that are what they were (see [`super::remembered`]) are passed over. Nothing is decided here; a page that is not
+//! an object with a list under the right key is malformed, and its items stay unread.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
