@@ -60,9 +60,7 @@ impl Directory {
         }
         // Planned for these names each time, because a plan made for an empty inventory would be slow for a full one; and
         // nothing else is, or the checks of each line's foreign keys would be, line by line.
-        sqlx::raw_sql("SET LOCAL plan_cache_mode = force_custom_plan")
-            .execute(&mut *connection)
-            .await?;
+        plan_each_time(connection, true).await?;
         let rows = sqlx::query!(
             r#"WITH wanted AS (
                    SELECT r.id FROM unnest($2::text[]) AS w (provider_id)
@@ -96,9 +94,7 @@ impl Directory {
         )
         .fetch_all(&mut *connection)
         .await?;
-        sqlx::raw_sql("SET LOCAL plan_cache_mode = auto")
-            .execute(connection)
-            .await?;
+        plan_each_time(connection, false).await?;
         let mut directory = Self::default();
         for row in rows {
             directory.add(Candidate {
@@ -156,3 +152,16 @@ impl Directory {
 
 /// What became of looking: the resource and the rule, if one was found.
 pub(super) type Match = Option<(Uuid, super::matching::Rule)>;
+
+/// Has statements planned for the values that they are asked with, each time; or as Postgres likes, again.
+pub(super) async fn plan_each_time(
+    connection: &mut PgConnection,
+    each_time: bool,
+) -> Result<(), sqlx::Error> {
+    let mode = match each_time {
+        true => "SET LOCAL plan_cache_mode = force_custom_plan",
+        false => "SET LOCAL plan_cache_mode = auto",
+    };
+    sqlx::raw_sql(mode).execute(connection).await?;
+    Ok(())
+}

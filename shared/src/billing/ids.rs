@@ -15,6 +15,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::csv::Line;
+use super::directory::plan_each_time;
 use super::items::Items;
 use super::store::{self, Header};
 use super::{Error, lines};
@@ -195,6 +196,8 @@ async fn find(connection: &mut PgConnection, header: &Header, block: Block) -> R
         descriptions,
     } = block;
     let descriptions: Vec<String> = descriptions.into_iter().collect();
+    // Of descriptions that the plan knows each line's is looked up; of any there may be, each is compared with all.
+    plan_each_time(connection, true).await?;
     let mut rows = sqlx::query!(
         r#"SELECT line_no, product, group_description, description, amount, starts_at, ends_at,
                   match_rule IS NOT NULL AND class = 'resource' AS "matched!"
@@ -228,6 +231,8 @@ async fn find(connection: &mut PgConnection, header: &Header, block: Block) -> R
             });
         }
     }
+    drop(rows);
+    plan_each_time(connection, false).await?;
     Ok(found)
 }
 

@@ -6,6 +6,7 @@
 //! events guards the rest.
 
 mod columns;
+mod piece;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::join;
@@ -15,35 +16,12 @@ use sqlx::types::Json;
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
-use super::plan::{Absence, Beginning, Change, Marker, Verdict};
+use super::plan::{Absence, Change, Marker, Verdict};
 use super::{Actor, BATCH, Error};
 use crate::digitalocean::listing::CompleteListing;
 use crate::kinds::{Kind, PROVIDER};
-use columns::{Events, Rows, document, written};
-
-/// Changes that one statement carries: a message of some hundred kilobytes. Beyond 128 Postgres gets the memory for each
-/// message from the system and gives it back, which makes reading it half as dear again.
-const PIECE: usize = 100;
-
-/// Changes on their way into the database, as columns.
-#[derive(Default)]
-struct Piece<'a> {
-    inserted: Rows<'a>,
-    updated: Rows<'a>,
-    deleted: Vec<Uuid>,
-    quiet: Quiet,
-    events: Events<'a>,
-}
-
-/// Changes that write no event.
-#[derive(Default)]
-struct Quiet {
-    reread: (Vec<Uuid>, Vec<i64>),
-    cleared: Vec<Uuid>,
-    struck: (Vec<Uuid>, Vec<i16>),
-    contradicted: Vec<Uuid>,
-    doubted: Vec<Uuid>,
-}
+use columns::{Events, Rows, document};
+use piece::{Piece, Quiet};
 
 /// Writes changes and their events. `frozen_at` is the last complete listing before this one: what a row that
 /// is struck for the first time was last seen by.
@@ -55,79 +33,19 @@ pub(super) async fn write(
     frozen_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    let mut pieces = changes.chunks(PIECE).map(|changes| Piece::of(changes, now));
-    let mut next = pieces.next().transpose()?;
-    while let Some(piece) = next {
+    let mut changes = changes.iter();
+    let mut next = Piece::of(&mut changes, now)?;
+    while next.changes > 0 {
         // The next one is made while Postgres has this one.
-        let written = piece.write(door, actor, kind, frozen_at, now);
-        let (written, ready) = join(written, async { pieces.next().transpose() }).await;
+        let written = next.write(door, actor, kind, frozen_at, now);
+        let (written, ready) = join(written, async { Piece::of(&mut changes, now) }).await;
         written?;
         next = ready?;
     }
     Ok(())
 }
 
-impl<'a> Piece<'a> {
-    fn of(changes: &'a [Change<'_>], now: DateTime<Utc>) -> Result<Self, Error> {
-        let mut piece = Self::default();
-        let quiet = &mut piece.quiet;
-        for change in changes {
-            match change {
-                Change::Discovered(new) => {
-                    let attrs = written(new.sighting.attrs.document())?;
-                    let said = document(&Beginning::of(new, &attrs.0, now))?;
-                    let owner = new.attribution.tenant_id.as_deref();
-                    piece.events.push((new.id, 1), "discovered", said, (owner, None));
-                    piece.inserted.add(new, attrs);
-                }
-                Change::Updated(written) | Change::Tagged(written) | Change::Restored(written) => {
-                    let event_type = match change {
-                        Change::Tagged(_) => "tagged",
-                        Change::Restored(_) => "restored",
-                        _ => "updated",
-                    };
-                    let owner = written.content.attribution.tenant_id.as_deref();
-                    piece.events.push(
-                        (written.id, written.version),
-                        event_type,
-                        document(&written.changes)?,
-                        (owner, written.left_tenant_id.as_deref()),
-                    );
-                    piece.updated.push(written, document(&written.content.attrs)?);
-                }
-                Change::Deleted(tombstone) => {
-                    piece.deleted.push(tombstone.id);
-                    piece.events.push(
-                        (tombstone.id, tombstone.version),
-                        "deleted",
-                        document(&tombstone.changes)?,
-                        (tombstone.tenant_id.as_deref(), None),
-                    );
-                }
-                Change::Reread {
-                    id,
-                    content_hash,
-                    struck,
-                } => {
-                    quiet.reread.0.push(*id);
-                    quiet.reread.1.push(*content_hash);
-                    if *struck {
-                        quiet.cleared.push(*id);
-                    }
-                }
-                Change::Cleared { id } => quiet.cleared.push(*id),
-                Change::Struck { id, strikes } => {
-                    quiet.struck.0.push(*id);
-                    quiet.struck.1.push(*strikes);
-                }
-                Change::Contradicted { id } => quiet.contradicted.push(*id),
-                Change::Held { id, asked: true } => quiet.doubted.push(*id),
-                Change::Held { .. } => {}
-            }
-        }
-        Ok(piece)
-    }
-
+impl Piece<'_> {
     async fn write(
         &self,
         door: &mut Transaction<'_, Postgres>,

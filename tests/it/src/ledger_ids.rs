@@ -182,6 +182,31 @@ async fn items_that_may_not_be_read_are_given_up() {
     assert_eq!(books.header("shut").await["items_page"], Value::Null);
 }
 
+/// A plan for any number of descriptions compares each line with each of them, which in an invoice of a million lines
+/// took longer than a statement may; one for those that there are looks each line up. The driver's connection keeps
+/// statements, and from the sixth time on Postgres would rather not plan.
+#[tokio::test]
+async fn lines_are_looked_for_by_a_plan_of_their_own_each_time() {
+    let books = Books::empty().await;
+    let invoices: Vec<String> = (0..8).map(|number| format!("late-{number}")).collect();
+    for invoice in &invoices {
+        books.bill(crate::books::small(invoice, "2026-04", 500));
+    }
+    books.history().await;
+    for invoice in &invoices {
+        by_names(&books, invoice).await;
+        let report = books.ingest(0, invoice).await;
+        assert_eq!(report.outcome, RunOutcome::Complete, "{report:?}");
+        assert_eq!(books.header(invoice).await["items_page"], Value::Null);
+    }
+    let plans = "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement LIKE '%description = ANY%'";
+    let (custom, generic): (i64, i64) = sqlx::query_as(plans)
+        .fetch_one(&books.desks[0].pool)
+        .await
+        .unwrap();
+    assert_eq!((custom, generic), (8, 0));
+}
+
 /// A planner that knows other invoices takes a new one for a small one, and must not go through all of it for each of its
 /// lines: of so many lines the statement would be cancelled after its two minutes, and the invoice not be ingested. (The
 /// rows that are read are counted, too; those of a join within one statement are not among them.)
