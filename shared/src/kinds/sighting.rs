@@ -143,13 +143,16 @@ impl Attrs {
             .and_then(|(_, text)| value(text))
     }
 
-    /// All of them as one document, those that are null left out: what there is to say of a thing that was never seen.
+    /// All of them as one document, those that are null left out: what there is to say of a thing that was never seen. In
+    /// the order in which `jsonb` keeps members, the shorter names first.
     ///
     /// # Errors
     /// None that is known: what was cut from JSON is JSON. But nothing else may be written in its place.
     pub fn document(&self) -> serde_json::Result<Box<RawValue>> {
         let mut text = String::with_capacity(self.text.len() + 16 * self.fields.len());
-        for (key, value) in self.iter().filter(|(_, text)| *text != "null") {
+        let mut fields: Vec<_> = self.iter().filter(|(_, text)| *text != "null").collect();
+        fields.sort_by_key(|(key, _)| key.len());
+        for (key, value) in fields {
             // Names of fields are plain words of ours.
             text.push_str(if text.is_empty() { "{\"" } else { ",\"" });
             text.push_str(key);

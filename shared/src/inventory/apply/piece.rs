@@ -16,7 +16,7 @@ use crate::inventory::plan::{Beginning, Change};
 const PIECE: usize = 500;
 /// Bytes of documents after which it carries no more: beyond 128 kB Postgres gets the memory for each message from the
 /// system and gives it back, which makes reading it half as dear again.
-const WEIGHT: usize = 80 << 10;
+const WEIGHT: usize = 48 << 10;
 
 /// Changes on their way into the database, as columns.
 #[derive(Default)]

@@ -248,32 +248,33 @@ pub struct Written {
     pub left_tenant_id: Option<String>,
 }
 
-/// What the event of a new thing says: every field, so that replaying the events gives the row.
+/// What the event of a new thing says: every field, so that replaying the events gives the row. Members are in the order
+/// in which `jsonb` keeps them, the shorter first: Postgres would have to sort what comes otherwise.
 #[derive(Serialize)]
 pub struct Beginning<'a> {
     name: Made<&'a str>,
-    region: Made<Option<&'a str>>,
-    status: Made<&'a str>,
     tags: Made<&'a [String]>,
     attrs: Made<&'a RawValue>,
-    cloud_project_id: Made<Option<Uuid>>,
+    region: Made<Option<&'a str>>,
+    status: Made<&'a str>,
     tenant_id: Made<Option<&'a str>>,
     attribution: Made<&'static str>,
     first_seen_at: Made<Value>,
+    cloud_project_id: Made<Option<Uuid>>,
 }
 
 /// A change from nothing.
 #[derive(Serialize)]
 struct Made<T> {
-    from: (),
     to: T,
+    from: (),
 }
 
 impl<'a> Beginning<'a> {
     /// Of a thing that was first seen now; `attrs` is the text of its kept fields.
     pub fn of(new: &'a New<'_>, attrs: &'a RawValue, now: DateTime<Utc>) -> Self {
         fn to<T>(to: T) -> Made<T> {
-            Made { from: (), to }
+            Made { to, from: () }
         }
         let attribution = &new.attribution;
         Self {
