@@ -173,13 +173,6 @@ async fn repeat(account: &Simulator, droplets: u64, rows: &Rows, rep: usize, pha
     assert_eq!(ground.count(resources).await as u64, droplets);
     assert_eq!(ground.count(events).await as u64, droplets);
     // As after the minutes that a sync is away from the next one: autovacuum has been here.
-    // Once, by ourselves: whether Postgres does it in the middle of a run that lasts is chance, and not the run's doing.
-    ground
-        .execute("ALTER TABLE cloud_resources SET (autovacuum_enabled = off)")
-        .await;
-    ground
-        .execute("ALTER TABLE cloud_resource_events SET (autovacuum_enabled = off)")
-        .await;
     ground.execute("VACUUM (ANALYZE) cloud_resources").await;
     ground.execute("VACUUM (ANALYZE) cloud_resource_events").await;
 
