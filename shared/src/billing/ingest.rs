@@ -209,8 +209,8 @@ async fn items(
             },
         )
         .await?;
-    match end {
-        Ok(_) => Ok(Ids::Of(items)),
+    let failure: Failure = match end {
+        Ok(_) => return Ok(Ids::Of(items)),
         // Not for this token, or not as documented: asking again would not help.
         Err(
             incomplete @ (Incomplete::Page {
@@ -223,22 +223,18 @@ async fn items(
                 "matched without the items of {}: {incomplete}",
                 header.invoice_uuid
             ));
-            Ok(Ids::Unknown)
+            return Ok(Ids::Unknown);
         }
-        Err(incomplete) => {
-            // What passes and has not: a long invoice's later messages ask again, for the pages that are left.
-            let passes = matches!(&incomplete, Incomplete::Page { error, .. } if error.is_transient());
-            let failure = match incomplete {
-                Incomplete::Page { error, .. } => error.into(),
-                Incomplete::Stopped(_) | Incomplete::Doubt(_) => Failure::NoTime,
-            };
-            // Money does not wait for ids.
-            if sum.lines > ITEMS_OF_A_MINUTE && (passes || ids::for_now(&failure)) {
-                return Ok(Ids::Later);
-            }
-            Err(failure)
-        }
+        Err(Incomplete::Page { error, .. }) => error.into(),
+        Err(Incomplete::Stopped(_)) => Failure::NoTime,
+    };
+    // What passes and has not: a long invoice's later messages ask again, for the pages that are left. Money does not
+    // wait for ids.
+    let passes = matches!(&failure, Failure::Upstream(error) if error.is_transient());
+    if sum.lines > ITEMS_OF_A_MINUTE && (passes || ids::for_now(&failure)) {
+        return Ok(Ids::Later);
     }
+    Err(failure)
 }
 
 async fn refuse(upstream: &Upstream<'_>, header: &Header, reason: String) -> Result<Ingested, Failure> {

@@ -191,18 +191,10 @@ impl<'a> Walk<'a> {
         self
     }
 
-    /// The same, where this is what it held the last time: items that come again and still count are not read, and what
-    /// comes is remembered.
-    pub fn remembering(mut self, before: Remembered) -> Self {
+    /// From the next page that is taken on, items are not read that are what they were and still count, and what comes is
+    /// remembered.
+    pub fn remember(&mut self, before: Remembered) {
         self.remembered = Some((before, BTreeMap::new()));
-        self
-    }
-
-    /// Of what is remembered from before, only what the mirror holds counts as read.
-    pub fn only(&mut self, is_held: impl Fn(&str, i64) -> bool) {
-        if let Some((before, _)) = &mut self.remembered {
-            before.only(is_held);
-        }
     }
 
     /// Items that were not read, because they are what they were.

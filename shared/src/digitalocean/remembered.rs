@@ -70,8 +70,8 @@ impl Remembered {
 
     /// Puts another one's items behind these.
     pub(super) fn append(&mut self, other: &Self) {
-        for (at, one) in other.items.iter().enumerate() {
-            self.push(one.seal, other.id(at), one.content);
+        for at in 0..other.items.len() {
+            self.copy(other, at);
         }
     }
 

@@ -1,9 +1,9 @@
 //! One kind, from listing to mirror: list, read, prove, reconcile, report.
 //!
 //! Runs for every kind of a worker's tick. Items equal to what is stored are dropped as their page arrives, so
-//! that an unchanged account costs no write, and no memory but for its ids and what is remembered until the next run;
-//! of a first sync, whole batches of pages are written while the next ones are fetched. It decides nothing: what a listing is worth is the pager's word, and what to do about
-//! it is the plan's.
+//! that an unchanged account costs no write, and no memory but for its ids and what is remembered until the next run; of
+//! a first sync, whole batches of pages are written while the next ones are fetched. It decides nothing: what a listing
+//! is worth is the pager's word, and what to do about it is the plan's.
 
 use std::borrow::Cow;
 use std::future::poll_fn;
@@ -185,16 +185,15 @@ impl Listed {
         let is_told = (self.kind.parents.iter()).any(|parent| matches!(parent, Parent::Names { .. }));
         let is_remembered = matches!(holds, Holds::Items) && outer.is_none() && !is_told;
         let memory = &upstream.station().memory;
+        let mut before = is_remembered.then(|| memory.take(self.kind.name, collection));
         let mut tour = upstream.tour(token, collection, &members, pages);
-        if is_remembered {
-            tour = tour.remembering(memory.take(self.kind.name, collection));
-        }
-        let mut is_compared = false;
         loop {
             let answered = self.answered(upstream, &mut tour).await?;
             let known = self.known.get_or_insert_default();
-            if !std::mem::replace(&mut is_compared, true) {
-                tour.only(|id, hash| known.holds(id, hash));
+            // Once it is known what the mirror holds, and before any page is read.
+            if let Some(mut before) = before.take() {
+                before.only(|id, hash| known.holds(id, hash));
+                tour.remember(before);
             }
             let is_all_new = known.is_empty();
             let (told, seen, sightings) = (&self.told, &mut self.seen, &mut self.sightings);

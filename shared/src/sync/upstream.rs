@@ -64,15 +64,9 @@ pub(super) struct Tour<'t> {
 }
 
 impl Tour<'_> {
-    /// The same, where this is what the collection held the last time.
-    pub(super) fn remembering(mut self, before: Remembered) -> Self {
-        self.walk = self.walk.remembering(before);
-        self
-    }
-
-    /// Of what is remembered, only what the mirror holds counts as read.
-    pub(super) fn only(&mut self, is_held: impl Fn(&str, i64) -> bool) {
-        self.walk.only(is_held);
+    /// This is what the collection held the last time, as far as it still counts.
+    pub(super) fn remember(&mut self, before: Remembered) {
+        self.walk.remember(before);
     }
 
     /// Items that were not read, because they are what they were.

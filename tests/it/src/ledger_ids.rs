@@ -240,16 +240,22 @@ async fn prove_what_an_invoice_takes_grows_with_its_lines_and_no_faster() {
     assert!(read < 20 * LINES, "{read} rows read for {LINES} lines");
 }
 
+/// A mirror, and an invoice of its droplets with so many lines, which is known and not ingested.
+async fn with_a_long_one(lines: usize) -> Books {
+    let books = Books::with(Scenario::Default).await;
+    books.stage.sync().await;
+    books.bill(json!({"uuid": "long", "period": "2025-10", "lines": lines, "of_droplets": true}));
+    books.history().await;
+    books
+}
+
 /// Sixty thousand lines: more pages than a token has in a minute, which is never passed. Nobody waits for the next one
 /// here, so that the ids come behind.
 #[tokio::test]
 #[ignore = "long proof: make prove"]
 async fn prove_a_very_long_invoice_gets_every_id() {
     const LINES: usize = 60_000;
-    let books = Books::with(Scenario::Default).await;
-    books.stage.sync().await;
-    books.bill(json!({"uuid": "long", "period": "2025-10", "lines": LINES, "of_droplets": true}));
-    books.history().await;
+    let books = with_a_long_one(LINES).await;
     let report = books.ingest(0, "long").await;
     println!("{report:?}");
     let header = books.header("long").await;
@@ -299,10 +305,7 @@ async fn prove_a_very_long_invoice_gets_every_id() {
 #[ignore = "long proof: make prove"]
 async fn prove_a_long_invoice_is_stored_though_a_page_of_its_items_is_broken() {
     const LINES: usize = 41_000;
-    let books = Books::with(Scenario::Default).await;
-    books.stage.sync().await;
-    books.bill(json!({"uuid": "long", "period": "2025-10", "lines": LINES, "of_droplets": true}));
-    books.history().await;
+    let books = with_a_long_one(LINES).await;
     let path = "/v2/customers/my/invoices/long";
     let broken = Fault::new(FaultKind::Status503).exactly_on(path).page(5);
     books.stage.sim.fault(broken);
