@@ -54,7 +54,7 @@ impl Piece<'_> {
         frozen_at: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
-        insert(door, kind, &self.inserted, now).await?;
+        discover(door, actor, kind, &self.discovered, now).await?;
         update(door, kind, &self.updated, now).await?;
         delete(door, &self.deleted, now).await?;
         write_quiet(door, &self.quiet, frozen_at, now).await?;
@@ -62,8 +62,11 @@ impl Piece<'_> {
     }
 }
 
-async fn insert(
+/// New rows, each with its event, which holds all that the row keeps: a document is sent and read once, and cutting the
+/// kept fields out of it costs Postgres a copy.
+async fn discover(
     door: &mut Transaction<'_, Postgres>,
+    actor: Actor<'_>,
     kind: &'static Kind,
     rows: &Rows<'_>,
     now: DateTime<Utc>,
@@ -72,26 +75,34 @@ async fn insert(
         return Ok(());
     }
     sqlx::query!(
-        "INSERT INTO cloud_resources
-            (id, provider, kind, provider_id, name, region, status, tags, attrs, cloud_project_id, tenant_id,
-             attribution, content_hash, version, first_seen_at, last_seen_at, inserted_at, updated_at)
-         SELECT t.id, $1, $2, t.provider_id, t.name, t.region, t.status, t.tags::text[], t.attrs, t.cloud_project_id,
-                t.tenant_id, t.attribution, t.content_hash, t.version, $3, $3, $3, $3
-         FROM unnest($4::uuid[], $5::integer[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::jsonb[],
-                     $12::uuid[], $13::text[], $14::text[], $15::bigint[])
-              AS t(id, version, provider_id, name, region, status, tags, attrs, cloud_project_id, tenant_id, attribution,
-                   content_hash)",
+        "WITH t AS (
+            SELECT * FROM unnest($6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::jsonb[],
+                                 $13::uuid[], $14::text[], $15::text[], $16::bigint[])
+                 AS t(id, provider_id, name, region, status, tags, changes, cloud_project_id, tenant_id, attribution,
+                      content_hash)
+         ), discovered AS (
+            INSERT INTO cloud_resources
+                (id, provider, kind, provider_id, name, region, status, tags, attrs, cloud_project_id, tenant_id,
+                 attribution, content_hash, version, first_seen_at, last_seen_at, inserted_at, updated_at)
+            SELECT id, $1, $2, provider_id, name, region, status, tags::text[], changes #> '{attrs,to}', cloud_project_id,
+                   tenant_id, attribution, content_hash, 1, $3, $3, $3, $3
+            FROM t
+         )
+         INSERT INTO cloud_resource_events
+            (resource_id, version, event_type, changes, tenant_id, actor, sync_run_id, occurred_at)
+         SELECT id, 1, 'discovered', changes, tenant_id, $4, $5, $3 FROM t",
         PROVIDER,
         kind.name,
         now,
+        actor.name,
+        actor.lease.map(|lease| lease.run_id()),
         &rows.ids,
-        &rows.versions,
         &rows.provider_ids as _,
         &rows.names as _,
         &rows.regions as _,
         &rows.statuses as _,
         &rows.tags,
-        &rows.attrs as _,
+        &rows.documents as _,
         &rows.projects as _,
         &rows.tenants as _,
         &rows.attributions as _,
@@ -128,7 +139,7 @@ async fn update(
         &rows.regions as _,
         &rows.statuses as _,
         &rows.tags,
-        &rows.attrs as _,
+        &rows.documents as _,
         &rows.projects as _,
         &rows.tenants as _,
         &rows.attributions as _,

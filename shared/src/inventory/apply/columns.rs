@@ -1,6 +1,6 @@
 //! Rows and events on their way into the database, a column each.
 //!
-//! Postgres unfolds columns at a fraction of what reading a list of objects costs it, and each document is written as
+//! Postgres unfolds columns at a fraction of what reading a list of objects costs it, and each document is written and sent as
 //! text once, though it goes into the row and into the event of a new thing. Made for one statement and dropped after
 //! it. Nothing is decided here.
 
@@ -36,7 +36,8 @@ pub(super) struct Rows<'a> {
     pub(super) regions: Vec<Option<&'a str>>,
     pub(super) statuses: Vec<&'a str>,
     pub(super) tags: Vec<String>,
-    pub(super) attrs: Vec<Document>,
+    /// The kept fields of a row that is there; of a new one what its event says, which holds them.
+    pub(super) documents: Vec<Document>,
     pub(super) projects: Vec<Option<Uuid>>,
     pub(super) tenants: Vec<Option<&'a str>>,
     pub(super) attributions: Vec<&'static str>,
@@ -44,15 +45,14 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// A row that is new.
-    pub(super) fn add(&mut self, new: &'a New<'_>, attrs: Document) {
+    /// A row that is new, and what its event says. Its version is the first.
+    pub(super) fn add(&mut self, new: &'a New<'_>, said: Document) {
         self.ids.push(new.id);
-        self.versions.push(1);
         self.provider_ids.push(&new.sighting.provider_id);
         self.hashes.push(new.sighting.hash);
         self.say(
             (new.name(), new.region(), new.status(), new.tags()),
-            attrs,
+            said,
             &new.attribution,
         );
     }
@@ -79,14 +79,14 @@ impl<'a> Rows<'a> {
     fn say(
         &mut self,
         (name, region, status, tags): (&'a str, Option<&'a str>, &'a str, &[String]),
-        attrs: Document,
+        document: Document,
         attribution: &'a Attribution,
     ) {
         self.names.push(name);
         self.regions.push(region);
         self.statuses.push(status);
         self.tags.push(array(tags));
-        self.attrs.push(attrs);
+        self.documents.push(document);
         self.projects.push(attribution.cloud_project_id);
         self.tenants.push(attribution.tenant_id.as_deref());
         self.attributions.push(attribution.rule.name());

@@ -14,14 +14,14 @@ use crate::inventory::plan::{Beginning, Change};
 
 /// Changes that one statement carries at most.
 const PIECE: usize = 500;
-/// Bytes of documents after which it carries no more: Postgres takes the next power of two for a message, and from 128 kB
-/// on gets that from the system each time and gives it back, which makes reading half as dear again (decision 25).
-const WEIGHT: usize = 48 << 10;
+/// Bytes of documents after which it carries no more: a message stays below 128 kB then, from where on Postgres gets room
+/// for it from the system each time and gives that back, which makes reading dearer again (decision 25).
+const WEIGHT: usize = 96 << 10;
 
 /// Changes on their way into the database, as columns.
 #[derive(Default)]
 pub(super) struct Piece<'a> {
-    pub(super) inserted: Rows<'a>,
+    pub(super) discovered: Rows<'a>,
     pub(super) updated: Rows<'a>,
     pub(super) deleted: Vec<Uuid>,
     pub(super) quiet: Quiet,
@@ -56,10 +56,8 @@ impl<'a> Piece<'a> {
                 Change::Discovered(new) => {
                     let attrs = written(new.sighting.attrs.document())?;
                     let said = document(&Beginning::of(new, &attrs.0, now))?;
-                    let owner = new.attribution.tenant_id.as_deref();
                     piece.weight += said.0.get().len();
-                    piece.events.push((new.id, 1), "discovered", said, (owner, None));
-                    piece.inserted.add(new, attrs);
+                    piece.discovered.add(new, said);
                 }
                 Change::Updated(written) | Change::Tagged(written) | Change::Restored(written) => {
                     let event_type = match change {
