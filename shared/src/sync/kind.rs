@@ -5,36 +5,27 @@
 //! a first sync, whole batches of pages are written while the next ones are fetched. It decides nothing: what a listing
 //! is worth is the pager's word, and what to do about it is the plan's.
 
-use std::borrow::Cow;
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
+mod writer;
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, MaybeDone, join, maybe_done};
+use std::borrow::Cow;
+
+use futures_util::future::join;
 
 use super::upstream::{Token, Tour, Upstream};
 use super::{Failure, KindReport, Worker};
-use crate::database::{self, Pool};
 use crate::digitalocean::Error;
 use crate::digitalocean::item::Item;
 use crate::digitalocean::listing::{Answered, Collection, CompleteListing, Entry, Incomplete, PER_PAGE};
 use crate::inventory::{self, Actor, BATCH, Known, Observation, Outcome, Partial, Proofs};
 use crate::kinds::entry::{self, Reader};
 use crate::kinds::{Glimpse, Holds, Kind, Parent, Sighting, Told, segment};
+use writer::{Order, PORTION, Writer};
 
-/// New or changed things that are worth a connection to write them with while the walk goes on.
+/// New or changed things that are worth a writer; where all is new, the first portion is.
 const WORTH_A_WRITER: usize = BATCH;
-/// Those that are worth a transaction once there is one, and from the beginning where all is new: a page. Whoever writes
-/// takes what has come meanwhile, so that transactions are as large as writing is slower than reading.
-const WORTH_WRITING: usize = PER_PAGE as usize;
-/// New or changed things that may wait to be written.
-const MOST_WAITING: usize = 2 * BATCH;
 
 /// Absent rows that are asked for by id in one run, at most.
 pub(super) const PROOFS: usize = 50;
-
-/// A batch that is being written, or has been.
-type Batch = MaybeDone<BoxFuture<'static, Result<Outcome, inventory::Error>>>;
 
 /// What has come of listing one kind so far.
 struct Listed {
@@ -43,14 +34,11 @@ struct Listed {
     /// Read while the first answer is on its way: nobody else writes this kind while the lease is ours.
     known: Option<Known>,
     told: Told,
-    /// Read, new or changed, and not yet recorded.
+    /// Read, new or changed, and not yet on their way into the mirror.
     sightings: Vec<Sighting>,
-    /// On its way into the mirror while the walk goes on; what was recorded before goes with it and comes back.
-    batch: Option<Batch>,
-    /// A connection of its own to write with, once there is a batch: a sandbox's usual one is for reserving requests.
-    writer: Option<Pool>,
+    /// Who writes while the walk goes on, once there is enough: a sandbox's usual connection is for reserving requests.
+    writer: Option<Writer>,
     seen: usize,
-    recorded: Outcome,
     whole: Result<Option<CompleteListing>, Incomplete>,
 }
 
@@ -70,10 +58,8 @@ pub(super) async fn sync(
         known: None,
         told: told(upstream, token, kind).await?,
         sightings: Vec::new(),
-        batch: None,
         writer: None,
         seen: 0,
-        recorded: Outcome::default(),
         whole: Ok(None),
     };
     // Things that are spread over several collections may be in any of them: as many pages as will surely be there.
@@ -121,16 +107,21 @@ pub(super) async fn sync(
             }
         }
     }
-    listed.written().await?;
     let Listed {
         sightings,
         known,
         writer,
         seen,
-        recorded,
         whole,
         ..
     } = listed;
+    let (recorded, writer) = match writer {
+        Some(writer) => writer
+            .end()
+            .await
+            .map(|(recorded, idle)| (recorded, Some(idle)))?,
+        None => (Outcome::default(), None),
+    };
     let known = match known {
         Some(known) => known,
         None => inventory::known(pool, kind).await?,
@@ -156,10 +147,10 @@ pub(super) async fn sync(
         lease: Some(upstream.lease()),
     };
     // Who has written goes on writing: it has all statements prepared.
-    let writing = writer.as_ref().unwrap_or(pool);
+    let writing = writer.as_ref().map_or(pool, |idle| &idle.pool);
     let outcome = inventory::reconcile(writing, actor, &known, observation, &proofs, now, spacing).await?;
     if let Some(writer) = writer {
-        writer.close().await;
+        writer.pool.close().await;
     }
     Ok(KindReport {
         kind: kind.name,
@@ -169,7 +160,7 @@ pub(super) async fn sync(
 }
 
 impl Listed {
-    /// Walks one collection; whole batches are written while it goes on.
+    /// Walks one collection; where much of it is new, that is written while it goes on.
     async fn walk(
         &mut self,
         upstream: &mut Upstream<'_>,
@@ -204,25 +195,16 @@ impl Listed {
                 }
             };
             let mut read = |item: &Item<'_>| reader.read(item, outer, told, &mut take);
-            let more = beside(&mut self.batch, upstream.take(&mut tour, answered, &mut read)).await?;
-            let is_free = matches!(self.batch, None | Some(MaybeDone::Done(_)));
-            // One batch at a time, of whatever has come meanwhile; too much may not wait for it, and then the walk does.
-            let enough = match is_free {
-                true if self.writer.is_some() || is_all_new => WORTH_WRITING,
-                true => WORTH_A_WRITER,
-                false => MOST_WAITING,
+            let more = upstream.take(&mut tour, answered, &mut read).await?;
+            let enough = match self.writer {
+                None if !is_all_new => WORTH_A_WRITER,
+                _ => PORTION,
             };
             if self.sightings.len() >= enough {
-                self.written().await?;
-                self.write(upstream);
+                self.write(upstream).await?;
             }
             if !more {
                 break;
-            }
-            // Pages that have come already are read one after the other, and nobody would look meanwhile whether the
-            // database waits for us.
-            if self.batch.is_some() {
-                beside(&mut self.batch, tokio::task::yield_now()).await;
             }
         }
         self.seen += tour.unread();
@@ -242,7 +224,7 @@ impl Listed {
         tour: &mut Tour<'_>,
     ) -> Result<Option<Answered>, Failure> {
         if self.known.is_some() {
-            return beside(&mut self.batch, upstream.answered(tour)).await;
+            return upstream.answered(tour).await;
         }
         let pool = &upstream.station().pool;
         let (answered, known) = join(upstream.answered(tour), inventory::known(pool, self.kind)).await;
@@ -250,37 +232,21 @@ impl Listed {
         answered
     }
 
-    /// Begins to write what was read so far.
-    fn write(&mut self, upstream: &Upstream<'_>) {
-        let usual = &upstream.station().pool;
-        let writer = self
-            .writer
-            .get_or_insert_with(|| database::pool((*usual.connect_options()).clone()));
-        let (pool, lease) = (writer.clone(), upstream.lease().clone());
-        let (worker, kind, now) = (self.worker, self.kind, upstream.now());
-        let (sightings, mut recorded) = (
-            std::mem::take(&mut self.sightings),
-            std::mem::take(&mut self.recorded),
-        );
-        let writing = async move {
-            let actor = Actor {
-                name: worker,
-                lease: Some(&lease),
-            };
-            inventory::record(&pool, actor, kind, sightings, now, now, &mut recorded).await?;
-            Ok(recorded)
-        };
-        self.batch = Some(maybe_done(writing.boxed()));
-    }
-
-    /// Waits until what is being written has been.
-    async fn written(&mut self) -> Result<(), Failure> {
-        if let Some(mut batch) = self.batch.take() {
-            (&mut batch).await;
-            if let Some(recorded) = Pin::new(&mut batch).take_output() {
-                self.recorded = recorded?;
+    /// Sends what was read so far on its way into the mirror.
+    async fn write(&mut self, upstream: &Upstream<'_>) -> Result<(), Failure> {
+        let writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => {
+                let order = Order {
+                    worker: self.worker,
+                    lease: upstream.lease().clone(),
+                    kind: self.kind,
+                    now: upstream.now(),
+                };
+                Writer::begin(&upstream.station().pool, order)?
             }
-        }
+        };
+        self.writer = Some(writer.send(std::mem::take(&mut self.sightings)).await?);
         Ok(())
     }
 
@@ -293,18 +259,6 @@ impl Listed {
             (Err(incomplete), _) | (Ok(_), Err(incomplete)) => Err(incomplete),
         };
     }
-}
-
-/// Does a piece of work, and writes meanwhile.
-async fn beside<F: Future>(batch: &mut Option<Batch>, work: F) -> F::Output {
-    let mut work = pin!(work);
-    poll_fn(|context| {
-        if let Some(batch) = batch {
-            let _ = batch.poll_unpin(context);
-        }
-        work.as_mut().poll(context)
-    })
-    .await
 }
 
 /// What parents say about their children. A listing of parents that is not whole says less, and that is all: what is

@@ -72,3 +72,4 @@ mod warm;
 mod week;
 mod window;
 mod wire;
+mod written;

@@ -1,0 +1,127 @@
+//! Writing while reading: what a walk has found is on its way into the mirror before the walk is over.
+//!
+//! A thread and a connection of its own, for listings with much that is new: what Postgres answers is heard at once,
+//! though a page is just being read, and Postgres is what a first sync waits for. Begun at the first batch and dropped with
+//! the run: what is not committed by then never was. It decides nothing; see [`inventory::record`].
+
+use std::convert::Infallible;
+use std::{io, thread};
+
+use chrono::{DateTime, Utc};
+use tokio::runtime::Builder;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::database::{self, Pool};
+use crate::inventory::{self, Actor, BATCH, Error, Outcome};
+use crate::kinds::{Kind, Sighting};
+use crate::runs::Lease;
+
+/// Sent to a writer at a time, at least.
+pub(super) const PORTION: usize = BATCH / 10;
+/// Portions that may wait for a writer; then the walk does.
+const WAITING: usize = 20;
+
+/// For whom, of what, and when a writer writes.
+pub(super) struct Order {
+    pub(super) worker: &'static str,
+    pub(super) lease: Lease,
+    pub(super) kind: &'static Kind,
+    pub(super) now: DateTime<Utc>,
+}
+
+/// One that is at work.
+pub(super) struct Writer {
+    pool: Pool,
+    portions: mpsc::Sender<Vec<Sighting>>,
+    written: JoinHandle<Result<Outcome, Error>>,
+    alive: oneshot::Sender<Infallible>,
+}
+
+/// One that has written all it was sent: its connection, which has every statement prepared.
+pub(super) struct Idle {
+    pub(super) pool: Pool,
+    _alive: oneshot::Sender<Infallible>,
+}
+
+impl Writer {
+    /// Begins to write into the database of this pool.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub(super) fn begin(usual: &Pool, order: Order) -> Result<Self, Error> {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(sqlx::Error::from)?;
+        let handle = runtime.handle().clone();
+        let (alive, ended) = oneshot::channel::<Infallible>();
+        // Ends when nobody holds the other end any more, and everything that it was about with it.
+        let thread = thread::Builder::new().name("writer".into());
+        let spawned: io::Result<_> = thread.spawn(move || drop(runtime.block_on(ended)));
+        spawned.map_err(sqlx::Error::from)?;
+        let (portions, sent) = mpsc::channel(WAITING);
+        let pool = {
+            let _there = handle.enter();
+            database::pool((*usual.connect_options()).clone())
+        };
+        let written = handle.spawn(write(pool.clone(), order, sent));
+        Ok(Self {
+            pool,
+            portions,
+            written,
+            alive,
+        })
+    }
+
+    /// Sends it something to write, and waits where too much waits already.
+    ///
+    /// # Errors
+    /// What it has stopped with: nothing that is sent from then on is written.
+    pub(super) async fn send(self, portion: Vec<Sighting>) -> Result<Self, Error> {
+        if self.portions.send(portion).await.is_ok() {
+            return Ok(self);
+        }
+        self.end().await?;
+        Err(sqlx::Error::WorkerCrashed.into())
+    }
+
+    /// Waits until everything is written; what became of it.
+    ///
+    /// # Errors
+    /// See [`Error`]; batches that were committed before stay.
+    pub(super) async fn end(self) -> Result<(Outcome, Idle), Error> {
+        drop(self.portions);
+        let written = self.written.await.map_err(|_| sqlx::Error::WorkerCrashed)?;
+        let idle = Idle {
+            pool: self.pool,
+            _alive: self.alive,
+        };
+        Ok((written?, idle))
+    }
+}
+
+/// One batch after the other, of whatever has come meanwhile: they are as large as writing is slower than reading.
+async fn write(pool: Pool, order: Order, mut sent: mpsc::Receiver<Vec<Sighting>>) -> Result<Outcome, Error> {
+    let actor = Actor {
+        name: order.worker,
+        lease: Some(&order.lease),
+    };
+    let mut outcome = Outcome::default();
+    while let Some(mut batch) = sent.recv().await {
+        while batch.len() < BATCH
+            && let Ok(portion) = sent.try_recv()
+        {
+            batch.extend(portion);
+        }
+        inventory::record(
+            &pool,
+            actor,
+            order.kind,
+            batch,
+            order.now,
+            order.now,
+            &mut outcome,
+        )
+        .await?;
+    }
+    Ok(outcome)
+}
