@@ -1,6 +1,6 @@
 //! What a process has used: time on a processor, and memory at its highest.
 //!
-//! Read from `/proc` by whoever measures; elsewhere there is nothing to read and the answer is `None`. Processor time
+//! Read from Linux by whoever measures; elsewhere there is nothing to read and the answer is `None`. Processor time
 //! is the scheduler's own count in nanoseconds, which a busy machine does not inflate as it does wall time.
 
 use std::fs;
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// What one process has used so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Time on a processor, of all threads that it has now.
+    /// Time on a processor, of all threads that it has or had.
     pub cpu: Duration,
     /// Resident memory at its highest, in bytes.
     pub peak: u64,
@@ -23,14 +23,8 @@ impl Usage {
     pub fn of(pid: u32) -> Option<Self> {
         let folder = Path::new("/proc").join(pid.to_string());
         let status = fs::read_to_string(folder.join("status")).ok()?;
-        let mut nanoseconds = 0;
-        for thread in fs::read_dir(folder.join("task")).ok()? {
-            // A thread that ends while it is looked at had nothing more to say.
-            nanoseconds +=
-                on_cpu(&fs::read_to_string(thread.ok()?.path().join("schedstat")).unwrap_or_default());
-        }
         Some(Self {
-            cpu: Duration::from_nanos(nanoseconds),
+            cpu: on_processors(pid)?,
             peak: kilobytes(&status, "VmHWM:")? * 1024,
             resident: kilobytes(&status, "VmRSS:")? * 1024,
         })
@@ -63,6 +57,19 @@ impl Usage {
     }
 }
 
+/// What the process's own clock says; `/proc` knows of living threads only.
+#[cfg(target_os = "linux")]
+fn on_processors(pid: u32) -> Option<Duration> {
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).ok()?);
+    let clock = nix::time::clock_getcpuclockid(pid).ok()?;
+    Some(nix::time::clock_gettime(clock).ok()?.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn on_processors(_pid: u32) -> Option<Duration> {
+    None
+}
+
 /// The first of the scheduler's three figures.
 fn on_cpu(schedstat: &str) -> u64 {
     let first = schedstat.split_whitespace().next();
@@ -87,12 +94,17 @@ mod tests {
             before.peak >= before.resident && before.resident > 100_000,
             "{before:?}"
         );
-        let mut sum = 0_u64;
-        for n in 0..20_000_000_u64 {
-            sum = std::hint::black_box(sum.wrapping_add(n));
-        }
+        let work = || {
+            let begun = Usage::of_this_thread();
+            while Usage::of_this_thread() - begun < Duration::from_millis(20) {}
+        };
+        // By a thread that is no more.
+        std::thread::spawn(work).join().unwrap();
         let after = Usage::of(std::process::id()).unwrap();
-        assert!(after.cpu > before.cpu, "{before:?} {after:?}");
+        assert!(
+            after.cpu - before.cpu >= Duration::from_millis(20),
+            "{before:?} {after:?}"
+        );
     }
 
     #[test]
