@@ -276,7 +276,7 @@ pub async fn note_unlisted(
     Ok(())
 }
 
-/// By id, each once: locks and events then follow one order.
+/// By id, each once: rows are locked in one order.
 fn sort(sightings: &mut Vec<Sighting>) {
     sightings.sort_unstable_by(|a, b| a.provider_id.cmp(&b.provider_id));
     sightings.dedup_by(|a, b| a.provider_id == b.provider_id);

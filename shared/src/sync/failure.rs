@@ -3,6 +3,8 @@
 //! Every job answers with one of these; its class is for alarms and for whoever greps, its sentence for people. It
 //! decides nothing else: whether to try again is the next tick's business.
 
+use std::io;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::RunOutcome;
@@ -38,6 +40,9 @@ pub(crate) enum Failure {
     /// The database failed.
     #[error("{0}")]
     Database(#[from] DatabaseError),
+    /// There is no thread to write with.
+    #[error("there is no thread to write with: {0}")]
+    Thread(#[from] io::Error),
     /// The database failed in the middle.
     #[error("database: {0}")]
     Driver(#[from] sqlx::Error),
@@ -90,6 +95,7 @@ impl Failure {
             },
             Failure::Unauthorized(_) => (RunOutcome::Failed, "unauthorized"),
             Failure::NotBefore(_) | Failure::NoTime => (RunOutcome::RateLimited, "rate_limited"),
+            Failure::Thread(_) => (RunOutcome::Failed, "runtime"),
             Failure::Inventory(inventory::Error::Driver(_)) | Failure::Database(_) | Failure::Driver(_) => {
                 (RunOutcome::Failed, "database")
             }

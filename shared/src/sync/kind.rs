@@ -1,15 +1,16 @@
 //! One kind, from listing to mirror: list, read, prove, reconcile, report.
 //!
 //! Runs for every kind of a worker's tick. Items equal to what is stored are dropped as their page arrives, so
-//! that an unchanged account costs no write, and no memory but for its ids and what is remembered until the next run; of
-//! a first sync, whole batches of pages are written while the next ones are fetched. It decides nothing: what a listing
-//! is worth is the pager's word, and what to do about it is the plan's.
+//! that an unchanged account costs no write, and no memory but for its ids and what is remembered until the next run; what
+//! a first sync has read goes to a writer while the next pages are fetched. It decides nothing: what a listing is worth is
+//! the pager's word, and what to do about it is the plan's.
 
 mod writer;
 
 use std::borrow::Cow;
 
 use futures_util::future::join;
+use tokio::task::yield_now;
 
 use super::upstream::{Token, Tour, Upstream};
 use super::{Failure, KindReport, Worker};
@@ -36,7 +37,8 @@ struct Listed {
     told: Told,
     /// Read, new or changed, and not yet on their way into the mirror.
     sightings: Vec<Sighting>,
-    /// Who writes while the walk goes on, once there is enough: a sandbox's usual connection is for reserving requests.
+    /// Who writes while the walk goes on, once there is enough to write: on a connection of its own, because the usual one
+    /// reserves requests.
     writer: Option<Writer>,
     seen: usize,
     whole: Result<Option<CompleteListing>, Incomplete>,
@@ -148,10 +150,12 @@ pub(super) async fn sync(
     };
     // Who has written goes on writing: it has all statements prepared.
     let writing = writer.as_ref().map_or(pool, |idle| &idle.pool);
-    let outcome = inventory::reconcile(writing, actor, &known, observation, &proofs, now, spacing).await?;
+    let outcome = inventory::reconcile(writing, actor, &known, observation, &proofs, now, spacing).await;
     if let Some(writer) = writer {
+        // Whatever has become of it: what is taken back is taken back before anything else is done.
         writer.pool.close().await;
     }
+    let outcome = outcome?;
     Ok(KindReport {
         kind: kind.name,
         seen,
@@ -206,6 +210,8 @@ impl Listed {
             if !more {
                 break;
             }
+            // Of pages that have come already one is read after the other: requests are sent in between.
+            yield_now().await;
         }
         self.seen += tour.unread();
         let remembered = tour.take_remembered();
@@ -232,9 +238,9 @@ impl Listed {
         answered
     }
 
-    /// Sends what was read so far on its way into the mirror.
+    /// Sends what was read so far on its way into the mirror, portion by portion.
     async fn write(&mut self, upstream: &Upstream<'_>) -> Result<(), Failure> {
-        let writer = match self.writer.take() {
+        let mut writer = match self.writer.take() {
             Some(writer) => writer,
             None => {
                 let order = Order {
@@ -243,10 +249,13 @@ impl Listed {
                     kind: self.kind,
                     now: upstream.now(),
                 };
-                Writer::begin(&upstream.station().pool, order)?
+                Writer::begin(&upstream.station().pool, order).await?
             }
         };
-        self.writer = Some(writer.send(std::mem::take(&mut self.sightings)).await?);
+        while self.sightings.len() >= PORTION {
+            writer = writer.send(self.sightings.drain(..PORTION).collect()).await?;
+        }
+        self.writer = Some(writer);
         Ok(())
     }
 

@@ -1,8 +1,7 @@
 //! Rows and events on their way into the database, a column each.
 //!
-//! Postgres unfolds columns at a fraction of what reading a list of objects costs it, and each document is written and sent as
-//! text once, though it goes into the row and into the event of a new thing. Made for one statement and dropped after
-//! it. Nothing is decided here.
+//! Postgres unfolds columns at a fraction of what reading a list of objects costs it, and of a new thing one document is
+//! sent for its row and its event. Made for one statement and dropped after it. Nothing is decided here.
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};

@@ -1,10 +1,11 @@
 //! Writing while reading: what a walk has found is on its way into the mirror before the walk is over.
 //!
 //! A thread and a connection of its own, for listings with much that is new: what Postgres answers is heard at once,
-//! though a page is just being read, and Postgres is what a first sync waits for. Begun at the first batch and dropped with
-//! the run: what is not committed by then never was. It decides nothing; see [`inventory::record`].
+//! though a page is just being read, and Postgres is what a first sync waits for. Begun with the first portion and dropped
+//! with the run: what is not committed by then never was. It decides nothing; see [`inventory::record`].
 
 use std::convert::Infallible;
+use std::panic::resume_unwind;
 use std::{io, thread};
 
 use chrono::{DateTime, Utc};
@@ -17,9 +18,9 @@ use crate::inventory::{self, Actor, BATCH, Error, Outcome};
 use crate::kinds::{Kind, Sighting};
 use crate::runs::Lease;
 
-/// Sent to a writer at a time, at least.
+/// What is sent to a writer at a time.
 pub(super) const PORTION: usize = BATCH / 10;
-/// Portions that may wait for a writer; then the walk does.
+/// Portions that may wait for a writer, which has a batch of at most ten in its hands; then the walk waits.
 const WAITING: usize = 20;
 
 /// For whom, of what, and when a writer writes.
@@ -48,16 +49,21 @@ impl Writer {
     /// Begins to write into the database of this pool.
     ///
     /// # Errors
-    /// When there is no thread to be had.
-    pub(super) fn begin(usual: &Pool, order: Order) -> Result<Self, Error> {
-        let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(sqlx::Error::from)?;
-        let handle = runtime.handle().clone();
+    /// When there is no thread to be had, or no runtime for it.
+    pub(super) async fn begin(usual: &Pool, order: Order) -> io::Result<Self> {
         let (alive, ended) = oneshot::channel::<Infallible>();
-        // Ends when nobody holds the other end any more, and everything that it was about with it.
-        let thread = thread::Builder::new().name("writer".into());
-        let spawned: io::Result<_> = thread.spawn(move || drop(runtime.block_on(ended)));
-        spawned.map_err(sqlx::Error::from)?;
+        let (ready, handle) = oneshot::channel();
+        // A runtime is made and ends where it runs: nowhere else may it be waited for.
+        let life = move || match Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => {
+                drop(ready.send(Ok(runtime.handle().clone())));
+                // Until nobody holds the other end any more; what was under way ends with it.
+                drop(runtime.block_on(ended));
+            }
+            Err(error) => drop(ready.send(Err(error))),
+        };
+        thread::Builder::new().name("writer".into()).spawn(life)?;
+        let handle = handle.await.map_err(io::Error::other)??;
         let (portions, sent) = mpsc::channel(WAITING);
         let pool = {
             let _there = handle.enter();
@@ -81,6 +87,7 @@ impl Writer {
             return Ok(self);
         }
         self.end().await?;
+        // Not reached: who stops before the last portion says why.
         Err(sqlx::Error::WorkerCrashed.into())
     }
 
@@ -90,7 +97,14 @@ impl Writer {
     /// See [`Error`]; batches that were committed before stay.
     pub(super) async fn end(self) -> Result<(Outcome, Idle), Error> {
         drop(self.portions);
-        let written = self.written.await.map_err(|_| sqlx::Error::WorkerCrashed)?;
+        let written = match self.written.await {
+            Ok(written) => written,
+            // As if it had happened here.
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(_) => return Err(sqlx::Error::WorkerCrashed.into()),
+            },
+        };
         let idle = Idle {
             pool: self.pool,
             _alive: self.alive,
