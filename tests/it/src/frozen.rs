@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, join, select};
+use harness::postgres::Database;
 use harness::sandbox::{Outcome, Sandbox};
 use serde_json::json;
 use simulator::Scenario;
@@ -37,9 +38,12 @@ pub fn waiting(what: &str) -> String {
     )
 }
 
+/// Takes the lock that every writer of the mirror takes first.
+pub const MIRROR_LOCK: &str = "SELECT pg_advisory_xact_lock(7021784038971629825)";
+
 /// A session of the test's own that holds a lock until it is closed.
-pub async fn holding(deployment: &Deployment, lock: &'static str) -> PgConnection {
-    let mut holder = PgConnection::connect(&deployment.database.url()).await.unwrap();
+pub async fn holding(database: &Database, lock: &'static str) -> PgConnection {
+    let mut holder = PgConnection::connect(&database.url()).await.unwrap();
     sqlx::raw_sql("BEGIN").execute(&mut holder).await.unwrap();
     sqlx::raw_sql(lock).execute(&mut holder).await.unwrap();
     holder
@@ -124,9 +128,9 @@ async fn frozen_before_it_has_read_its_answer() {
     let run = Box::pin(victim.invoke(&event));
     let to_the_brink = async {
         // Held up before the mirror lock, then, lock in hand, before the mirror itself.
-        let mirror = holding(&deployment, "SELECT pg_advisory_xact_lock(7021784038971629825)").await;
+        let mirror = holding(&deployment.database, MIRROR_LOCK).await;
         until(&deployment, &waiting("advisory")).await;
-        let table = holding(&deployment, "LOCK TABLE cloud_resources").await;
+        let table = holding(&deployment.database, "LOCK TABLE cloud_resources").await;
         mirror.close().await.unwrap();
         until(&deployment, &waiting("relation")).await;
         table

@@ -172,7 +172,7 @@ async fn a_database_behind_a_black_hole_costs_one_invocation_and_not_the_sandbox
 async fn prove_a_question_that_is_never_answered_ends_with_the_invocation_in_a_sentence() {
     let (deployment, wire, sandbox) = warm(300).await;
     churn(&deployment, 1);
-    let table = holding(&deployment, "LOCK TABLE cloud_resources").await;
+    let table = holding(&deployment.database, "LOCK TABLE cloud_resources").await;
     let stuff = async {
         until(&deployment, &waiting("relation")).await;
         wire.set(Mode::Stuffed);

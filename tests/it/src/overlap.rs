@@ -20,7 +20,9 @@ use shared::kinds::{Glimpse, Sighting, Told};
 use shared::runs::Tick;
 use shared::sync::{self, RunOutcome, Station};
 use simulator::{Churn, Scenario, Simulator};
+use sqlx::Connection;
 
+use crate::frozen::{MIRROR_LOCK, holding};
 use crate::invariants;
 use crate::stage::{self, Stage};
 
@@ -261,11 +263,7 @@ async fn prove_eight_reconciliations_past_the_lease_over_a_changing_account() {
 #[ignore = "long proof: make prove"]
 async fn prove_a_writer_waits_twenty_seconds_and_no_longer() {
     let stage = Stage::with(Scenario::Default).await;
-    let mut holder = stage.pool.begin().await.unwrap();
-    sqlx::query("SELECT pg_advisory_xact_lock(7021784038971629825)")
-        .execute(&mut *holder)
-        .await
-        .unwrap();
+    let holder = holding(&stage.database, MIRROR_LOCK).await;
     let begun = std::time::Instant::now();
     let report = stage.sync().await;
     assert_eq!(
@@ -278,6 +276,6 @@ async fn prove_a_writer_waits_twenty_seconds_and_no_longer() {
         "{:?}",
         begun.elapsed()
     );
-    holder.rollback().await.unwrap();
+    holder.close().await.unwrap();
     assert_eq!(stage.sync().await.outcome, RunOutcome::Complete);
 }

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use shared::runs::Tick;
 use shared::sync::{self, RunOutcome};
 use simulator::{Fault, FaultKind, Scenario};
+use sqlx::{AssertSqlSafe, Connection};
 use tokio::time::sleep;
 
+use crate::frozen::{MIRROR_LOCK, holding, waiting};
 use crate::invariants;
 use crate::stage::Stage;
 
@@ -22,27 +24,19 @@ async fn execute(stage: &Stage, statement: &'static str) {
     sqlx::raw_sql(statement).execute(&stage.pool).await.unwrap();
 }
 
-async fn rows(stage: &Stage) -> i64 {
-    sqlx::query_scalar("SELECT count(*) FROM cloud_resources")
-        .fetch_one(&stage.pool)
-        .await
-        .unwrap()
+async fn count(stage: &Stage, query: &str) -> i64 {
+    let query = sqlx::query_scalar(AssertSqlSafe(query.to_owned()));
+    query.fetch_one(&stage.pool).await.unwrap()
 }
 
-async fn is_awaited(stage: &Stage) -> bool {
-    let question = "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-                     WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted)";
-    sqlx::query_scalar(question).fetch_one(&stage.pool).await.unwrap()
+async fn rows(stage: &Stage) -> i64 {
+    count(stage, "SELECT count(*) FROM cloud_resources").await
 }
 
 #[tokio::test]
 async fn a_walk_waits_for_whoever_writes_and_goes_on_after() {
     let stage = Stage::with(Scenario::Scale { droplets: DROPLETS }).await;
-    let mut held = stage.pool.begin().await.unwrap();
-    sqlx::query("SELECT pg_advisory_xact_lock(7021784038971629825)")
-        .execute(&mut *held)
-        .await
-        .unwrap();
+    let holder = holding(&stage.database, MIRROR_LOCK).await;
     let holding = async {
         let deadline = Instant::now() + Duration::from_secs(15);
         let mut asked = 0;
@@ -50,7 +44,7 @@ async fn a_walk_waits_for_whoever_writes_and_goes_on_after() {
         loop {
             sleep(Duration::from_millis(500)).await;
             let now = stage.sim.requests().len();
-            if is_awaited(&stage).await && now > 21 && now == asked {
+            if count(&stage, &waiting("advisory")).await > 0 && now > 21 && now == asked {
                 break;
             }
             assert!(Instant::now() < deadline, "{now} pages and nobody waits");
@@ -59,7 +53,7 @@ async fn a_walk_waits_for_whoever_writes_and_goes_on_after() {
         // One portion is in the writer's hands, or ten are; twenty wait, one is being sent, eight pages are under way.
         assert!(asked <= 45, "{asked} pages were read");
         assert_eq!(rows(&stage).await, 0);
-        held.rollback().await.unwrap();
+        holder.close().await.unwrap();
     };
     let (report, ()) = tokio::join!(stage.sync(), holding);
     assert_eq!(report.outcome, RunOutcome::Complete, "{report:?}");
@@ -162,7 +156,7 @@ async fn a_run_that_is_dropped_takes_its_writer_with_it() {
     let working = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
                    AND usename = 'arcadia_sync_login' AND (state <> 'idle' OR query ~ 'cloud_resource')";
     loop {
-        let left: i64 = sqlx::query_scalar(working).fetch_one(&stage.pool).await.unwrap();
+        let left = count(&stage, working).await;
         if left == 0 {
             break;
         }
