@@ -20,7 +20,7 @@ use crate::digitalocean::listing::{Answered, Collection, CompleteListing, Entry,
 use crate::inventory::{self, Actor, BATCH, Known, Observation, Outcome, Partial, Proofs};
 use crate::kinds::entry::{self, Reader};
 use crate::kinds::{Glimpse, Holds, Kind, Parent, Sighting, Told, segment};
-use writer::{Order, PORTION, Writer};
+use writer::{Errand, PORTION, Writer};
 
 /// New or changed things that are worth a writer; where all is new, the first portion is.
 const WORTH_A_WRITER: usize = BATCH;
@@ -243,13 +243,13 @@ impl Listed {
         let mut writer = match self.writer.take() {
             Some(writer) => writer,
             None => {
-                let order = Order {
+                let errand = Errand {
                     worker: self.worker,
                     lease: upstream.lease().clone(),
                     kind: self.kind,
                     now: upstream.now(),
                 };
-                Writer::begin(&upstream.station().pool, order).await?
+                Writer::begin(&upstream.station().pool, errand).await?
             }
         };
         while self.sightings.len() >= PORTION {

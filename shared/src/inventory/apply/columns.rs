@@ -29,6 +29,7 @@ pub(super) fn written(text: serde_json::Result<Box<RawValue>>) -> Result<Documen
 #[derive(Default)]
 pub(super) struct Rows<'a> {
     pub(super) ids: Vec<Uuid>,
+    /// Of rows that are there; that of a new one is the first.
     pub(super) versions: Vec<i32>,
     pub(super) provider_ids: Vec<&'a str>,
     pub(super) names: Vec<&'a str>,
@@ -44,7 +45,7 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// A row that is new, and what its event says. Its version is the first.
+    /// A row that is new, and what its event says.
     pub(super) fn add(&mut self, new: &'a New<'_>, said: Document) {
         self.ids.push(new.id);
         self.provider_ids.push(&new.sighting.provider_id);

@@ -24,7 +24,7 @@ pub(super) const PORTION: usize = BATCH / 10;
 const WAITING: usize = 20;
 
 /// For whom, of what, and when a writer writes.
-pub(super) struct Order {
+pub(super) struct Errand {
     pub(super) worker: &'static str,
     pub(super) lease: Lease,
     pub(super) kind: &'static Kind,
@@ -50,7 +50,7 @@ impl Writer {
     ///
     /// # Errors
     /// When there is no thread to be had, or no runtime for it.
-    pub(super) async fn begin(usual: &Pool, order: Order) -> io::Result<Self> {
+    pub(super) async fn begin(usual: &Pool, errand: Errand) -> io::Result<Self> {
         let (alive, ended) = oneshot::channel::<Infallible>();
         let (ready, handle) = oneshot::channel();
         // A runtime is made and ends where it runs: nowhere else may it be waited for.
@@ -69,7 +69,7 @@ impl Writer {
             let _there = handle.enter();
             database::pool((*usual.connect_options()).clone())
         };
-        let written = handle.spawn(write(pool.clone(), order, sent));
+        let written = handle.spawn(write(pool.clone(), errand, sent));
         Ok(Self {
             pool,
             portions,
@@ -114,10 +114,14 @@ impl Writer {
 }
 
 /// One batch after the other, of whatever has come meanwhile: they are as large as writing is slower than reading.
-async fn write(pool: Pool, order: Order, mut sent: mpsc::Receiver<Vec<Sighting>>) -> Result<Outcome, Error> {
+async fn write(
+    pool: Pool,
+    errand: Errand,
+    mut sent: mpsc::Receiver<Vec<Sighting>>,
+) -> Result<Outcome, Error> {
     let actor = Actor {
-        name: order.worker,
-        lease: Some(&order.lease),
+        name: errand.worker,
+        lease: Some(&errand.lease),
     };
     let mut outcome = Outcome::default();
     while let Some(mut batch) = sent.recv().await {
@@ -129,10 +133,10 @@ async fn write(pool: Pool, order: Order, mut sent: mpsc::Receiver<Vec<Sighting>>
         inventory::record(
             &pool,
             actor,
-            order.kind,
+            errand.kind,
             batch,
-            order.now,
-            order.now,
+            errand.now,
+            errand.now,
             &mut outcome,
         )
         .await?;
