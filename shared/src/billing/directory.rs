@@ -64,10 +64,10 @@ impl Directory {
         let rows = sqlx::query!(
             r#"WITH wanted AS (
                    SELECT r.id FROM unnest($2::text[]) AS w (provider_id)
-                   JOIN cloud_resources r ON r.provider_id = w.provider_id
+                   JOIN cloud_resources r ON r.provider = $1 AND r.provider_id = w.provider_id
                    UNION
                    SELECT r.id FROM unnest($3::text[]) AS w (name)
-                   JOIN cloud_resources r ON lower(r.name) COLLATE "C" = lower(w.name) COLLATE "C" AND r.kind = ANY ($4)
+                   JOIN cloud_resources r ON r.name_key = lower(w.name) COLLATE "C" AND r.kind = ANY ($4)
                    UNION
                    -- Name by name (OFFSET keeps it so): renames are few, which Postgres does not know of an expression,
                    -- and would rather read the whole history than ask the index of them.

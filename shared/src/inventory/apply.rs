@@ -12,6 +12,8 @@ use chrono::{DateTime, Utc};
 use futures_util::future::join;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
 use sqlx::types::Json;
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
@@ -34,27 +36,38 @@ pub(super) async fn write(
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
     let mut changes = changes.iter();
-    let mut next = Piece::of(&mut changes, now)?;
-    while next.changes > 0 {
-        // The next one is made while Postgres has this one.
-        let written = next.write(door, actor, kind, frozen_at, now);
-        let (written, ready) = join(written, async { Piece::of(&mut changes, now) }).await;
+    let mut ready = || {
+        let piece = Piece::of(&mut changes, now)?;
+        let discovery = discovery(actor, kind, &piece.discovered, now);
+        Ok::<_, Error>((piece, discovery))
+    };
+    let (mut piece, mut discovery) = ready()?;
+    while piece.changes > 0 {
+        // The next one is made, and what it sends is written, while Postgres has this one.
+        let written = piece.write(door, discovery, actor, kind, frozen_at, now);
+        let (written, next) = join(written, async { ready() }).await;
         written?;
-        next = ready?;
+        (piece, discovery) = next?;
     }
     Ok(())
 }
+
+/// A statement and all that it carries, as it is sent.
+type Statement = Query<'static, Postgres, PgArguments>;
 
 impl Piece<'_> {
     async fn write(
         &self,
         door: &mut Transaction<'_, Postgres>,
+        discovery: Option<Statement>,
         actor: Actor<'_>,
         kind: &'static Kind,
         frozen_at: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
-        discover(door, actor, kind, &self.discovered, now).await?;
+        if let Some(discovery) = discovery {
+            discovery.execute(&mut **door).await?;
+        }
         update(door, kind, &self.updated, now).await?;
         delete(door, &self.deleted, now).await?;
         write_quiet(door, &self.quiet, frozen_at, now).await?;
@@ -64,17 +77,16 @@ impl Piece<'_> {
 
 /// New rows, each with its event, which holds all that the row keeps: a document is sent and read once, and cutting the
 /// kept fields out of it costs Postgres a copy.
-async fn discover(
-    door: &mut Transaction<'_, Postgres>,
+fn discovery(
     actor: Actor<'_>,
     kind: &'static Kind,
     rows: &Rows<'_>,
     now: DateTime<Utc>,
-) -> Result<(), Error> {
+) -> Option<Statement> {
     if rows.ids.is_empty() {
-        return Ok(());
+        return None;
     }
-    sqlx::query!(
+    Some(sqlx::query!(
         "WITH t AS (
             SELECT * FROM unnest($6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::jsonb[],
                                  $13::uuid[], $14::text[], $15::text[], $16::bigint[])
@@ -107,10 +119,7 @@ async fn discover(
         &rows.tenants as _,
         &rows.attributions as _,
         &rows.hashes
-    )
-    .execute(&mut **door)
-    .await?;
-    Ok(())
+    ))
 }
 
 async fn update(

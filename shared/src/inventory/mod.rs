@@ -13,6 +13,7 @@ mod membership;
 pub mod plan;
 mod projects;
 pub mod read;
+mod recording;
 mod stored;
 mod verify;
 
@@ -34,12 +35,14 @@ pub use freshness::{Age, ages};
 pub use membership::{Member, Memberships, Settled, settle};
 pub use plan::Verdict;
 pub use projects::reconcile_projects;
+pub use recording::Recording;
 pub use stored::{Known, kinds_known_by_urn_only, known, sizes};
 pub use verify::{Breach, Judged, Verification, VerifyError, mirrored_team, verify};
 
 use attribution::Claim;
 
-/// Changes written in one transaction at most: more would only take more memory, and keep others from the mirror's lock.
+/// Changes planned at a time, and but for a [`Recording`] the most that are written in one transaction: more would only take
+/// more memory, and keep others from the mirror's lock.
 pub(crate) const BATCH: usize = 2_000;
 
 /// Who changes the mirror.
@@ -235,28 +238,6 @@ fn due(
         plan::is_due_for_proof(row, now, spacing) && !listing.ids().contains(&row.provider_id)
     });
     due.map(|(_, address)| address).take(limit).collect()
-}
-
-/// Writes what was seen so far, while the listing goes on: true whatever becomes of the rest of it.
-///
-/// # Errors
-/// See [`Error`].
-pub async fn record(
-    pool: &Pool,
-    actor: Actor<'_>,
-    kind: &'static Kind,
-    mut sightings: Vec<Sighting>,
-    begun_at: DateTime<Utc>,
-    now: DateTime<Utc>,
-    outcome: &mut Outcome,
-) -> Result<(), Error> {
-    sort(&mut sightings);
-    for batch in sightings.chunks(BATCH) {
-        let mut door = enter(pool, actor, kind, begun_at).await?;
-        upsert(&mut door, actor, kind, batch, now, outcome).await?;
-        leave(door, actor).await?;
-    }
-    Ok(())
 }
 
 /// Remembers that a kind could not be listed at all, and why.

@@ -2,7 +2,7 @@
 //!
 //! A thread and a connection of its own, for listings with much that is new: what Postgres answers is heard at once,
 //! though a page is just being read, and Postgres is what a first sync waits for. Begun with the first portion and dropped
-//! with the run: what is not committed by then never was. It decides nothing; see [`inventory::record`].
+//! with the run: what is not committed by then never was. It decides nothing but when to commit; see [`Recording`].
 
 use std::convert::Infallible;
 use std::panic::resume_unwind;
@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::database::{self, Pool};
-use crate::inventory::{self, Actor, BATCH, Error, Outcome};
+use crate::inventory::{Actor, BATCH, Error, Outcome, Recording};
 use crate::kinds::{Kind, Sighting};
 use crate::runs::Lease;
 
@@ -22,6 +22,8 @@ use crate::runs::Lease;
 pub(super) const PORTION: usize = BATCH / 10;
 /// Portions that may wait for a writer, which has a batch of at most ten in its hands; then the walk waits.
 const WAITING: usize = 20;
+/// Things after which a transaction ends, whoever waits to be written: others wait for the mirror's lock.
+const MOST: usize = 2 * BATCH;
 
 /// For whom, of what, and when a writer writes.
 pub(super) struct Errand {
@@ -113,7 +115,8 @@ impl Writer {
     }
 }
 
-/// One batch after the other, of whatever has come meanwhile: they are as large as writing is slower than reading.
+/// One batch after the other, of whatever has come meanwhile: they are as large as writing is slower than reading. What
+/// waits when a batch is written goes into the same transaction, and the lock is given back as soon as nothing does.
 async fn write(
     pool: Pool,
     errand: Errand,
@@ -124,22 +127,20 @@ async fn write(
         lease: Some(&errand.lease),
     };
     let mut outcome = Outcome::default();
-    while let Some(mut batch) = sent.recv().await {
-        while batch.len() < BATCH
-            && let Ok(portion) = sent.try_recv()
-        {
-            batch.extend(portion);
+    while let Some(first) = sent.recv().await {
+        let mut recording = Recording::begin(&pool, actor, errand.kind, errand.now, errand.now).await?;
+        let (mut next, mut recorded) = (Some(first), 0);
+        while let Some(mut batch) = next {
+            while batch.len() < BATCH.min(MOST - recorded)
+                && let Ok(portion) = sent.try_recv()
+            {
+                batch.extend(portion);
+            }
+            recorded += batch.len();
+            recording.add(batch, &mut outcome).await?;
+            next = (recorded < MOST).then(|| sent.try_recv().ok()).flatten();
         }
-        inventory::record(
-            &pool,
-            actor,
-            errand.kind,
-            batch,
-            errand.now,
-            errand.now,
-            &mut outcome,
-        )
-        .await?;
+        recording.end().await?;
     }
     Ok(outcome)
 }

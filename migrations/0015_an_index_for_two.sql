@@ -1,0 +1,13 @@
+-- Two indexes of each resource do the work of three, one of them without folding its name.
+-- An id is looked for with its kind (by every sync) and without (by the operator, and by an invoice's lines): with the kind
+-- last, the unique index answers both. And the operator's names come from the folded column that tenants' have had since
+-- migration 11. The new ones are built first, while everybody reads on.
+
+CREATE UNIQUE INDEX cloud_resources_identity ON cloud_resources (provider, provider_id, kind);
+CREATE INDEX folded_name ON cloud_resources (name_key, id);
+
+-- One kind, one id, one row, as before.
+ALTER TABLE cloud_resources DROP CONSTRAINT cloud_resources_provider_kind_provider_id_key;
+ALTER TABLE cloud_resources ADD CONSTRAINT cloud_resources_identity UNIQUE USING INDEX cloud_resources_identity;
+DROP INDEX cloud_resources_provider_id, cloud_resources_name;
+ALTER INDEX folded_name RENAME TO cloud_resources_name;
