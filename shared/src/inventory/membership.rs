@@ -320,7 +320,7 @@ pub(super) async fn reattribute(
              AND ($5::uuid IS NULL OR want.project = $5) AND ($6::uuid[] IS NULL OR r.id = ANY($6))
              AND (want.project, want.tenant, want.rule)
                  IS DISTINCT FROM (r.cloud_project_id, r.tenant_id, r.attribution)
-           ORDER BY r.kind, r.provider_id LIMIT $7"#,
+           ORDER BY r.id LIMIT $7"#,
         PROVIDER,
         fallback.map(|fallback| fallback.project),
         kinds,

@@ -61,7 +61,7 @@ pub struct Observation<'a> {
     pub kind: &'static Kind,
     /// Everything seen and not yet recorded; what is known to be unchanged may be left out.
     pub sightings: Vec<Sighting>,
-    /// What [`record`] has done for this listing before.
+    /// What [`Recording`]s have done for this listing before.
     pub recorded: Outcome,
     /// Proof of wholeness, or why there is none.
     pub listing: Result<&'a CompleteListing, Partial<'a>>,

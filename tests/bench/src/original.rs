@@ -73,7 +73,7 @@ async fn beside(
         ("nothing changed", Default::default()),
     ];
     for _ in 0..wanted.reps {
-        let (theirs, ours) = (Ground::new().await, Ground::new().await);
+        let (theirs, ours, copied) = (Ground::new().await, Ground::new().await, Ground::new().await);
         ours.lift_budgets().await;
         let (their_url, our_url) = (theirs.database.url(), ours.database.url_as("arcadia_sync_login"));
         let wire = wire.map(|length| Wire::to(&their_url, length));
@@ -97,15 +97,14 @@ async fn beside(
             }
             let mut least = limits::download(&account.url(), droplets).await;
             if at == 0 {
-                let copied = Ground::new().await;
                 least.wall += Rows::of(&ours).await.copy(&copied).await.wall;
-                copied.remove().await;
             }
             limit.push(least);
         }
         drop(worker);
-        theirs.remove().await;
-        ours.remove().await;
+        for ground in [theirs, ours, copied] {
+            ground.remove().await;
+        }
     }
     for (what, [emulated, own, limit]) in &phases {
         let median =

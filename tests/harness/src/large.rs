@@ -73,7 +73,7 @@ pub async fn cursor(
     bytes.truncate(8);
     let (key, place) = match sort.trim_start_matches('-') {
         "id" => ("id", "''::bytea"),
-        "name" => (r#"lower(name) COLLATE "C""#, "convert_to(name, 'UTF8')"),
+        "name" => ("name_key", "convert_to(name, 'UTF8')"),
         _ => (
             "updated_at",
             "int8send((extract(epoch FROM updated_at) * 1000000)::bigint)",

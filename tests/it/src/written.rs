@@ -5,6 +5,9 @@
 
 use std::time::{Duration, Instant};
 
+use shared::inventory::{Actor, Outcome, Recording};
+use shared::kinds::Sighting;
+use shared::kinds::droplet::DROPLET;
 use shared::runs::Tick;
 use shared::sync::{self, RunOutcome};
 use simulator::{Fault, FaultKind, Scenario};
@@ -63,6 +66,59 @@ async fn a_walk_waits_for_whoever_writes_and_goes_on_after() {
     assert_eq!(invariants::hold(&stage.pool).await, DROPLETS as usize);
 }
 
+/// The lock is not held while pages are waited for.
+#[tokio::test]
+async fn what_is_written_is_there_before_the_walk_is_over() {
+    let stage = Stage::with(Scenario::Scale { droplets: 3_000 }).await;
+    stage.sim.set_latency(300);
+    let looking = async {
+        while rows(&stage).await == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        stage.sim.requests().len()
+    };
+    let (report, asked) = tokio::join!(stage.sync(), looking);
+    assert_eq!(report.kinds[0].outcome.discovered, 3_000, "{report:?}");
+    // The account, the first page, and the eight that are under way.
+    assert!(asked <= 10, "{asked} requests before anything was there");
+}
+
+/// A page that moves shows a thing twice: it is written once, and what has become of it since is the next step.
+#[tokio::test]
+async fn who_comes_twice_in_one_transaction_is_one() {
+    let stage = Stage::with(Scenario::Empty).await;
+    let seen = |name: &str| {
+        Sighting::read(
+            &DROPLET,
+            &format!(r#"{{"id": 7, "name": "{name}", "status": "new"}}"#),
+        )
+        .unwrap()
+    };
+    let actor = Actor {
+        name: "sync-droplets",
+        lease: None,
+    };
+    let mut outcome = Outcome::default();
+    let mut recording = Recording::begin(&stage.pool, actor, &DROPLET, stage.now, stage.now)
+        .await
+        .unwrap();
+    for name in ["first", "first", "second"] {
+        recording.add(vec![seen(name)], &mut outcome).await.unwrap();
+    }
+    assert_eq!(rows(&stage).await, 0);
+    recording.end().await.unwrap();
+    assert_eq!((outcome.discovered, outcome.updated), (1, 1));
+    assert_eq!(
+        count(
+            &stage,
+            "SELECT version::bigint FROM cloud_resources WHERE name = 'second'"
+        )
+        .await,
+        2
+    );
+    assert_eq!(invariants::hold(&stage.pool).await, 2);
+}
+
 #[tokio::test]
 async fn what_the_database_refuses_ends_the_run_and_what_is_committed_stays() {
     let mut stage = Stage::with(Scenario::Scale { droplets: DROPLETS }).await;
@@ -104,7 +160,8 @@ async fn what_the_database_refuses_ends_the_run_and_what_is_committed_stays() {
 #[tokio::test]
 async fn who_is_overtaken_in_the_middle_writes_nothing_more() {
     let stage = Stage::with(Scenario::Scale { droplets: DROPLETS }).await;
-    stage.sim.set_latency(20);
+    // Few things wait at a time, so that there is another transaction to be refused.
+    stage.sim.set_latency(200);
     let overtaking = async {
         while rows(&stage).await == 0 {
             sleep(Duration::from_millis(5)).await;
@@ -147,7 +204,7 @@ async fn what_was_read_before_another_listing_broke_is_written() {
 #[tokio::test]
 async fn a_run_that_is_dropped_takes_its_writer_with_it() {
     let mut stage = Stage::with(Scenario::Scale { droplets: DROPLETS }).await;
-    stage.sim.set_latency(20);
+    stage.sim.set_latency(200);
     let enough = async {
         while rows(&stage).await < 400 {
             sleep(Duration::from_millis(5)).await;
